@@ -1,0 +1,165 @@
+"""The contract between a method and everything else.
+
+A method says which trainings it needs (``folds``), what one training minimises (``loss``) and how the result is sampled
+(``sampler``). The command line, the DAG, the report and the contract tests know methods only through this file.
+Method files compute with tensors but import no torch themselves, so that reading a spec stays fast.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from sfddm.diffusion.schedule import IndexSetKind, check_index_set, make_index_set
+from sfddm.errors import SfddmError
+from sfddm.strict import Strict
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sfddm.denoiser import Denoiser, FrozenDenoiser
+
+StepCount = Annotated[int, Field(ge=1)]
+
+
+class TrainingOptions(Strict):
+    """How one network is trained. Exactly one of ``images`` and ``epochs`` sets the length."""
+
+    images: Annotated[int, Field(gt=0)] | None = None
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    batch_size: Annotated[int, Field(gt=0)] = 128
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    learning_rate_schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    adam_betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    gradient_clip: Annotated[float, Field(gt=0)] | None = 1.0
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    compile: bool = False
+    horizontal_flip: bool = False
+    shuffle: bool = True
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
+
+
+class MethodOptions(Strict):
+    """The options every method has. ``method`` defaults to the row's own name in the spec."""
+
+    method: str
+    title: str | None = None
+    steps: tuple[StepCount, ...] | None = None
+    training: TrainingOptions | None = None
+    index_set: IndexSetKind | tuple[int, ...] = "uniform"
+    concentrated_share: Annotated[float, Field(gt=0, le=1)] = 0.4
+    eta: Annotated[float, Field(ge=0, le=1)] = 0.0
+    sampler: Literal["ddim", "ancestral"] = "ddim"
+    clip: bool = True
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One training. Its name is unique within the method and names its folder.
+
+    Attributes:
+        name: for example "16".
+        index_set: (T',) the teacher's indices that the student stands for.
+        teacher: the name of the fold it learns from; None for the experiment's own teacher.
+    """
+
+    name: str
+    index_set: tuple[int, ...]
+    teacher: str | None = None
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """How a trained model is sampled: ``kind`` "ddim" or "ancestral", DDIM's eta, and whether x0 is clipped to [-1, 1]."""
+
+    kind: Literal["ddim", "ancestral"]
+    eta: float
+    clip: bool
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss and its parts. ``total`` is a scalar to minimise; ``parts`` are detached scalars for the log."""
+
+    total: Tensor
+    parts: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Method(ABC):
+    """One way to sample in few steps. Subclasses set ``name``, ``title``, ``reference`` and ``Options``."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    reference: ClassVar[str]
+    Options: ClassVar[type[MethodOptions]] = MethodOptions
+    #: Evaluations of a network's forward pass for one image in one training step: student's and teacher's.
+    student_evaluations: ClassVar[int] = 1
+    teacher_evaluations: ClassVar[int] = 1
+
+    def __init__(self, options: MethodOptions, timesteps: int) -> None:
+        self.options = options
+        self.timesteps = timesteps
+
+    def index_set(self, steps: int) -> tuple[int, ...]:
+        """Return the teacher's indices that ``steps`` sampling steps visit, increasing.
+
+        Raises:
+            SfddmError: the option ``index_set`` cannot give that many steps.
+        """
+        chosen = self.options.index_set
+        if isinstance(chosen, tuple):
+            check_index_set(chosen, self.timesteps)
+            if len(chosen) != steps:
+                raise SfddmError(f"index_set: {len(chosen)} indices are listed, but steps asks for {steps}")
+            return chosen
+        return make_index_set(chosen, self.timesteps, steps, share=self.options.concentrated_share)
+
+    def folds(self, steps: int) -> tuple[Fold, ...]:
+        """Return the trainings that ``steps`` sampling steps need, each after the one it learns from.
+
+        The last fold's model is the one that is sampled; with no fold, the teacher is sampled itself.
+
+        Raises:
+            SfddmError: the method cannot reach that step count.
+        """
+        return ()
+
+    def sampled_steps(self, steps: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the step counts of this method's rows, given the spec's own ``steps``."""
+        return self.options.steps or steps
+
+    @property
+    def initialisation(self) -> Literal["teacher", "random"]:
+        """Where a student's weights start."""
+        return "teacher"
+
+    def conditioning(self, index_set: tuple[int, ...]) -> tuple[int, ...]:
+        """Return (T',) the numbers the student's time embedding is computed from; the teacher's indices by default."""
+        return index_set
+
+    def loss(self, student: Denoiser, teacher: FrozenDenoiser, x0: Tensor, noise: Tensor, k: Tensor) -> Loss:
+        """Return the loss of one batch.
+
+        Args:
+            student: the network in training; it stands for its own ``index_set``.
+            teacher: what it learns from.
+            x0: (B, C, H, W) float32 images in [-1, 1].
+            noise: (B, C, H, W) float32, standard normal.
+            k: (B,) int64 positions in the student's index set.
+        """
+        raise SfddmError(f"method {self.name}: nothing is trained")
+
+    @property
+    def sampler(self) -> Sampler:
+        """How the row is sampled."""
+        return Sampler(self.options.sampler, self.options.eta, self.options.clip)
+
+    def row_title(self, steps: int) -> str:
+        """Return the row's label in the report."""
+        return self.options.title or self.title

@@ -1,0 +1,276 @@
+"""The typed spec: one YAML file that says what is to be reproduced."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
+from pydantic.functional_serializers import SerializeAsAny
+from pydantic.json_schema import GenerateJsonSchema
+
+from sfddm.data.spec import DataSpec, Split
+from sfddm.diffusion.schedule import Schedule, ScheduleKind, make_schedule
+from sfddm.errors import SfddmError
+from sfddm.methods import all_methods, find_method, make_method
+from sfddm.methods.base import Method, MethodOptions, StepCount, TrainingOptions
+from sfddm.strict import Strict
+
+
+class ScheduleSpec(Strict):
+    """The teacher's noise schedule. ``kind`` "linear", "cosine" or "sigmoid"; T is ``timesteps``."""
+
+    kind: ScheduleKind
+    timesteps: Annotated[int, Field(ge=2, le=100_000)]
+    beta_start: Annotated[float, Field(gt=0, lt=1)] = 1e-4
+    beta_end: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    sigmoid_start: float = -3.0
+    sigmoid_end: float = 3.0
+    sigmoid_tau: Annotated[float, Field(gt=0)] = 1.0
+
+    def build(self) -> Schedule:
+        """Return the schedule itself."""
+        return make_schedule(self.kind, self.timesteps, **self.model_dump(exclude={"kind", "timesteps"}))
+
+
+class NetworkSpec(Strict):
+    """The U-Net. Attention stands at the levels whose resolution is listed; ``prediction`` is the network's raw output."""
+
+    kind: Literal["unet"] = "unet"
+    channels: Annotated[int, Field(ge=4)] = 64
+    channel_multipliers: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 4, 8)
+    blocks_per_level: Annotated[int, Field(ge=1)] = 2
+    attention_resolutions: tuple[int, ...] = ()
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    prediction: Literal["epsilon", "v", "x0"] = "epsilon"
+
+
+class Pretrained(Strict):
+    """A teacher that exists already: a diffusers pipeline folder, or a hub repository at a pinned revision."""
+
+    repo: str | None = None
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    folder: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Pretrained:
+        if (self.folder is None) == (self.repo is None):
+            raise ValueError("give either folder, or repo with revision")
+        if self.repo is not None and self.revision is None:
+            raise ValueError("a hub repo needs revision, the 40 hex digits of a commit")
+        return self
+
+
+class TeacherSpec(Strict):
+    """Either a training from scratch, or a pretrained pipeline."""
+
+    training: TrainingOptions | None = None
+    pretrained: Pretrained | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> TeacherSpec:
+        if (self.training is None) == (self.pretrained is None):
+            raise ValueError("give either training or pretrained")
+        return self
+
+
+class EvaluationSpec(Strict):
+    """One protocol for every figure of an experiment.
+
+    Attributes:
+        samples: generated images behind each figure.
+        reference_split: the real images they are compared with; ``reference_images`` None takes all of them.
+        extractor_resolution: side to which images are resized for the extractor (EfficientNet only; Inception has its own).
+        blocks: the generated images are cut into so many blocks; intervals come from leaving one block out at a time.
+        seed: seed of the sampling noise; sample k of every method starts from the same noise.
+    """
+
+    samples: Annotated[int, Field(ge=4)]
+    batch_size: Annotated[int, Field(ge=1)] = 256
+    extractor: Literal["efficientnet-lite0", "inception-v3-compat"] = "efficientnet-lite0"
+    extractor_resolution: Annotated[int, Field(ge=32, le=512)] = 64
+    extractor_weights: Path | None = None
+    reference_split: Split = "train"
+    reference_images: Annotated[int, Field(ge=4)] | None = None
+    metrics: tuple[Literal["frechet_distance", "kid", "precision", "recall"], ...] = (
+        "frechet_distance",
+        "kid",
+        "precision",
+        "recall",
+    )
+    blocks: Annotated[int, Field(ge=2, le=100)] = 10
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    neighbourhood: Annotated[int, Field(ge=1)] = 3
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Spec(Strict):
+    """One experiment."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    title: str
+    notes: tuple[str, ...] = ()
+    data: DataSpec
+    schedule: ScheduleSpec
+    network: NetworkSpec
+    teacher: TeacherSpec
+    students: TrainingOptions
+    methods: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")], SerializeAsAny[MethodOptions]]
+    steps: Annotated[tuple[StepCount, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    evaluation: EvaluationSpec
+
+    @field_validator("methods", mode="wrap")
+    @classmethod
+    def _options_of_each_method(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> dict[str, MethodOptions]:
+        if not isinstance(value, dict) or not value:
+            raise ValueError("must map at least one row's name to its options")
+        rows = {}
+        for row, options in value.items():
+            try:
+                if isinstance(options, MethodOptions):
+                    rows[row] = options
+                    continue
+                given = {"method": row, **(options or {})}
+                rows[row] = find_method(str(given["method"])).Options.model_validate(given)
+            except ValidationError as error:
+                raise ValueError(f"{row}: {describe(error)}") from None
+            except (SfddmError, TypeError) as error:
+                raise ValueError(f"{row}: {error}") from None
+        checked: dict[str, MethodOptions] = handler(rows)
+        return checked
+
+    @model_validator(mode="after")
+    def _everything_is_reachable(self) -> Spec:
+        for field, training in self._trainings():
+            if (training.images is None) == (training.epochs is None):
+                raise ValueError(f"{field}: give either images or epochs")
+        for row in self.methods:
+            try:
+                method = self.method(row)
+                for steps in method.sampled_steps(self.steps):
+                    method.index_set(steps)
+                    method.folds(steps)
+            except SfddmError as error:
+                raise ValueError(f"methods.{row}: {error}") from None
+        return self
+
+    def _trainings(self) -> list[tuple[str, TrainingOptions]]:
+        found = [("students", self.students)]
+        if self.teacher.training:
+            found.append(("teacher.training", self.teacher.training))
+        return found + [(f"methods.{row}.training", m.training) for row, m in self.methods.items() if m.training]
+
+    def method(self, row: str) -> Method:
+        """Return the method behind a row of the table.
+
+        Raises:
+            SfddmError: the spec has no such row.
+        """
+        if row not in self.methods:
+            raise SfddmError(f"{self.name}: there is no method {row!r} in the spec; it has {', '.join(self.methods)}")
+        return make_method(self.methods[row], self.schedule.timesteps)
+
+    def rows(self) -> list[tuple[str, int]]:
+        """Return (row name, steps) of every row of the table, for one seed."""
+        return [(row, steps) for row in self.methods for steps in self.method(row).sampled_steps(self.steps)]
+
+    def student_training(self, row: str) -> TrainingOptions:
+        """Return how the row's students are trained: its own ``training``, else ``students``."""
+        return self.methods[row].training or self.students
+
+    def teacher_part(self) -> dict[str, Any]:
+        """Return what the teacher depends on, as plain JSON."""
+        return self.model_dump(mode="json", include={"data", "schedule", "network", "teacher"})
+
+    def student_part(self, row: str) -> dict[str, Any]:
+        """Return what one row's students depend on, as plain JSON: the teacher's part, the method's and its training."""
+        method = self.methods[row].model_dump(mode="json", exclude={"title", "steps", "eta", "sampler", "clip"})
+        return self.teacher_part() | {"method": method, "students": self.student_training(row).model_dump(mode="json")}
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the whole spec in canonical JSON."""
+        return digest_of(self.model_dump(mode="json"))
+
+
+def digest_of(value: Any) -> str:
+    """Return the sha256 of a JSON value in canonical form (sorted keys, no spaces)."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def find_spec(name_or_path: str) -> Path:
+    """Return the file of an experiment given by name ("digits") or by path."""
+    path = Path(name_or_path)
+    return path if path.suffix in (".yaml", ".yml") else Path("params") / f"{name_or_path}.yaml"
+
+
+def load_spec(name_or_path: str | Path) -> Spec:
+    """Read and check a spec.
+
+    Raises:
+        SfddmError: the file is missing, is not YAML, or breaks the schema; the sentence names file and key.
+    """
+    path = find_spec(str(name_or_path))
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SfddmError(f"{path}: no such spec; specs are files like params/digits.yaml") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SfddmError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
+    if not isinstance(content, dict):
+        raise SfddmError(f"{path}: a spec must be a mapping of keys")
+    return parse_spec(content, str(path))
+
+
+def parse_spec(content: dict[str, Any], source: str) -> Spec:
+    """Check a spec that is already read; ``source`` names it in errors.
+
+    Raises:
+        SfddmError: it breaks the schema.
+    """
+    try:
+        return Spec.model_validate(content)
+    except ValidationError as error:
+        raise SfddmError(f"{source}: {describe(error)}") from None
+
+
+def describe(error: ValidationError) -> str:
+    """Turn a validation error into one sentence that names each key and what is allowed."""
+    parts = []
+    for item in error.errors(include_url=False, include_context=False):
+        key = ".".join(str(part) for part in item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = "unknown key"
+        elif item["type"] == "missing":
+            message = "this key is missing"
+        else:
+            message = message[0].lower() + message[1:]
+        parts.append(f"{key}: {message}" if key else message)
+    return "; ".join(dict.fromkeys(parts))
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of a spec, with the options of every registered method."""
+    schema = Spec.model_json_schema(schema_generator=GenerateJsonSchema)
+    rows = []
+    for name, method in all_methods().items():
+        options = method.Options.model_json_schema(ref_template="#/$defs/{model}")
+        schema["$defs"].update(options.pop("$defs", {}))
+        options["properties"]["method"] = {"const": name}
+        options["title"] = name
+        options["required"] = [key for key in options.get("required", []) if key != "method"]
+        rows.append(options)
+    by_name = {method["title"]: method for method in rows}
+    schema["$defs"].update({f"method-{name}": options for name, options in by_name.items()})
+    schema["properties"]["methods"] = {
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": {"anyOf": [{"$ref": f"#/$defs/method-{name}"} for name in by_name]},
+    }
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return schema

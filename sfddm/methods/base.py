@@ -38,7 +38,7 @@ class TrainingOptions(Strict):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     gradient_clip: Annotated[float, Field(gt=0)] | None = 1.0
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    mixed_precision: Literal["no", "bf16"] = "no"
     compile: bool = False
     horizontal_flip: bool = False
     shuffle: bool = True

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from sfddm.diffusion.process import q_sample, squared_error
+from sfddm.diffusion.process import mean_squared_error, q_sample, training_target
+from sfddm.diffusion.schedule import IndexSetKind
 from sfddm.methods.base import Loss, Method, MethodOptions
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 class TeacherOptions(MethodOptions):
     """``reference_steps`` None samples all T steps; a smaller number is shown in the row's label."""
 
+    index_set: IndexSetKind | tuple[int, ...] = "linspace"
     reference_steps: Annotated[int, Field(ge=1)] | None = None
 
 
@@ -42,10 +44,10 @@ class Teacher(Method):
 
 
 def denoising_loss(network: Denoiser, x0: Tensor, noise: Tensor, k: Tensor) -> Loss:
-    """Return Ho et al. 2020, eq. 14: E || eps - eps_theta(sqrt(abar_t) x0 + sqrt(1 - abar_t) eps, t) ||^2, mean over all.
+    """Return Ho et al. 2020, eq. 14: E || eps - eps_theta(sqrt(abar_t) x0 + sqrt(1 - abar_t) eps, t) ||^2, a mean over all.
 
     A network that predicts v or x0 is compared in that quantity instead (Salimans & Ho 2022, section 4): for v this
-    weighs the noise's error by 1 + SNR, which keeps a gradient at the steps that hold almost no signal.
+    weighs the error of the noise by 1 + 1/SNR, which keeps a gradient at the steps that hold almost no signal.
 
     Args:
         network: the network in training.
@@ -53,7 +55,8 @@ def denoising_loss(network: Denoiser, x0: Tensor, noise: Tensor, k: Tensor) -> L
         noise: (B, C, H, W) float32, standard normal.
         k: (B,) int64 positions in the network's index set.
     """
-    level = network.level(k)
-    target = level.target(network.prediction, x0, noise)
-    total = squared_error(network.raw(q_sample(x0, noise, level), k), target).mean()
+    t = network.index_set[k]  # (B,)
+    level = network.level(t)
+    target = training_target(network.prediction, x0, noise, level)
+    total = mean_squared_error(network.raw(q_sample(x0, noise, level), t), target).mean()
     return Loss(total, {"mse": total.detach()})

@@ -1,0 +1,216 @@
+"""The command line: one verb per stage of the DAG. Stages are imported where they run, so that ``--help`` is instant."""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sfddm.errors import SfddmError
+
+app = typer.Typer(
+    help="Spec-driven reproducibility harness for diffusion-model distillation.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+spec_app = typer.Typer(help="Check a spec, show it with every default filled in, or print the schema.", no_args_is_help=True)
+app.add_typer(spec_app, name="spec")
+
+SpecArgument = Annotated[str, typer.Argument(metavar="SPEC", help="An experiment's name (digits) or a spec file.")]
+Out = Annotated[Path, typer.Option("--out", help="What to write.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="The training's seed.")]
+Data = Annotated[Path, typer.Option("--data", help="The folder that `sfddm fetch` wrote.")]
+Row = Annotated[str, typer.Option("--method", help="The method's row in the spec.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads for torch; default: torch's own choice.")]
+State = Annotated[
+    Path | None, typer.Option("--state", help="Where checkpoints live while training [default: reports/state].")
+]
+
+
+@spec_app.command("check")
+def spec_check(specs: Annotated[list[str], typer.Argument(metavar="SPEC...")]) -> None:
+    """Check specs; print one line for each."""
+    from sfddm.spec import load_spec
+
+    for name in specs:
+        spec = load_spec(name)
+        print(f"{name}: ok, {len(spec.rows())} rows, {len(spec.seeds)} seed(s), sha256 {spec.digest[:12]}")
+
+
+@spec_app.command("show")
+def spec_show(spec: SpecArgument) -> None:
+    """Print a spec as YAML with every default filled in."""
+    import yaml
+
+    from sfddm.spec import load_spec
+
+    print(yaml.safe_dump(load_spec(spec).model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
+
+
+@spec_app.command("schema")
+def spec_schema() -> None:
+    """Print the JSON schema of a spec."""
+    from sfddm.spec import json_schema
+
+    print(json.dumps(json_schema(), indent=2, sort_keys=True))
+
+
+@app.command()
+def methods(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """List the methods and their references."""
+    from sfddm.methods import all_methods
+
+    rows = [{"name": m.name, "title": m.title, "reference": m.reference} for m in all_methods().values()]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    width = max(len(row["name"]) for row in rows)
+    for row in rows:
+        print(f"{row['name']:{width}}  {row['title']}: {row['reference']}")
+
+
+@app.command()
+def fetch(spec: SpecArgument, out: Out) -> None:
+    """Bring the images into the store, downloading them where the spec says so."""
+    from sfddm.data.fetch import fetch as fetch_data
+    from sfddm.spec import load_spec
+
+    fetch_data(load_spec(spec).data, out)
+
+
+@app.command()
+def train(
+    spec: SpecArgument, data: Data, out: Out, seed: Seed = 0, state: State = None, threads: Threads = None
+) -> None:
+    """Train the teacher of one seed; an interrupted training goes on where it was."""
+    from sfddm.spec import load_spec
+    from sfddm.training.device import leased_device
+    from sfddm.training.teacher import train_teacher
+
+    loaded = load_spec(spec)
+    with leased_device(threads) as device:
+        train_teacher(loaded, seed, data, out, state=state, device=device)
+
+
+@app.command()
+def distill(
+    spec: SpecArgument,
+    row: Row,
+    fold: Annotated[str, typer.Option("--fold", help="Which of the method's trainings, for example 8.")],
+    teacher: Annotated[Path, typer.Option("--teacher", help="The model folder it learns from.")],
+    data: Data,
+    out: Out,
+    seed: Seed = 0,
+    state: State = None,
+    threads: Threads = None,
+) -> None:
+    """Train the student of one fold; an interrupted training goes on where it was."""
+    from sfddm.spec import load_spec
+    from sfddm.training.device import leased_device
+    from sfddm.training.distill import distill_fold
+
+    loaded = load_spec(spec)
+    with leased_device(threads) as device:
+        distill_fold(loaded, row, fold, seed, teacher, data, out, state=state, device=device)
+
+
+@app.command()
+def sample(
+    spec: SpecArgument,
+    row: Row,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Sampling steps.")],
+    model: Annotated[Path, typer.Option("--model", help="The model folder to sample.")],
+    out: Out,
+    threads: Threads = None,
+) -> None:
+    """Sample a row's images, each from its own noise, into a uint8 .npy file."""
+    from sfddm.sampling import sample_row
+    from sfddm.spec import load_spec
+    from sfddm.training.device import leased_device
+
+    loaded = load_spec(spec)
+    with leased_device(threads) as device:
+        sample_row(loaded, row, steps, model, out, device=device)
+
+
+@app.command()
+def reference(spec: SpecArgument, data: Data, out: Out, threads: Threads = None) -> None:
+    """Compute the features of the real images, and how far real images are from real images."""
+    from sfddm.evaluation.reference import write_reference
+    from sfddm.spec import load_spec
+    from sfddm.training.device import leased_device
+
+    loaded = load_spec(spec)
+    with leased_device(threads) as device:
+        write_reference(loaded, data, out, device=device)
+
+
+@app.command()
+def evaluate(
+    spec: SpecArgument,
+    samples: Annotated[Path, typer.Option("--samples", help="The .npy file that `sfddm sample` wrote.")],
+    reference: Annotated[Path, typer.Option("--reference", help="The folder that `sfddm reference` wrote.")],
+    out: Out,
+    threads: Threads = None,
+) -> None:
+    """Score samples against the reference under the spec's protocol."""
+    from sfddm.evaluation.score import score
+    from sfddm.spec import load_spec
+    from sfddm.training.device import leased_device
+
+    loaded = load_spec(spec)
+    with leased_device(threads) as device:
+        score(loaded, samples, reference, out, device=device)
+
+
+@app.command()
+def collect(
+    spec: SpecArgument,
+    runs: Annotated[Path, typer.Option("--runs", help="The folder of one experiment's results.")],
+    out: Out,
+) -> None:
+    """Gather one experiment's figures, costs and sample images."""
+    from sfddm.report.collect import collect as collect_rows
+    from sfddm.spec import load_spec
+
+    collect_rows(load_spec(spec), runs, out)
+
+
+@app.command()
+def report(
+    collected: Annotated[list[Path], typer.Argument(metavar="COLLECTED...", help="Folders that `sfddm collect` wrote.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder to write into.")] = Path("reports"),
+) -> None:
+    """Render table.html, table.md, table.tex and metrics.json."""
+    from sfddm.report.render import render
+
+    render(collected, out)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake gives one sentence on stderr and exit status 2."""
+    try:
+        app()
+    except SfddmError as error:
+        _fail(str(error))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        _fail(f"{error.filename or 'output'}: {error.strerror}")
+    except KeyboardInterrupt:
+        print("sfddm: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _fail(sentence: str) -> None:
+    print(f"sfddm: {' '.join(sentence.split())}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""The contract every method, sampler and score relies on: ``denoiser(x, t) -> eps``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sfddm.diffusion.process import NoiseLevel, Prediction, PredictionKind, prediction_from
+from sfddm.diffusion.schedule import Float64, Schedule, check_index_set
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Which of the teacher's steps a model stands for, and what its time embedding sees there.
+
+    Attributes:
+        timesteps: T of the teacher at the root.
+        index_set: (T',) the teacher's indices, increasing, in [0, T).
+        conditioning: (T',) the number fed to the time embedding at each.
+        alphas_bar: (T',) float64 cumulative alphas at each.
+    """
+
+    timesteps: int
+    index_set: tuple[int, ...]
+    conditioning: tuple[int, ...]
+    alphas_bar: Float64
+
+    def __post_init__(self) -> None:
+        check_index_set(self.index_set, self.timesteps)
+        if not len(self.index_set) == len(self.conditioning) == len(self.alphas_bar):
+            raise ValueError("index_set, conditioning and alphas_bar must have one entry for each step")
+
+    @classmethod
+    def of_teacher(cls, schedule: Schedule) -> Steps:
+        """Return all T steps of a teacher, each conditioned on its own index."""
+        every = tuple(range(schedule.timesteps))
+        return cls(schedule.timesteps, every, every, schedule.alphas_bar)
+
+    def subsequence(self, index_set: tuple[int, ...], conditioning: tuple[int, ...]) -> Steps:
+        """Return the steps of a student of this model.
+
+        Raises:
+            ValueError: this model does not stand for one of the indices.
+        """
+        positions = [self.index_set.index(t) for t in index_set]
+        return Steps(self.timesteps, index_set, conditioning, self.alphas_bar[positions])
+
+
+class Denoiser(nn.Module):
+    """A network together with the steps it stands for.
+
+    ``t`` is always the teacher's zero-based index, (B,) int64 in [0, T), also for students; images are (B, C, H, W)
+    float32 in [-1, 1].
+    """
+
+    index_set: Tensor
+    conditioning: Tensor
+    position: Tensor
+    signal: Tensor
+    sigma: Tensor
+
+    def __init__(self, network: nn.Module, prediction: PredictionKind, steps: Steps) -> None:
+        super().__init__()
+        self.network = network
+        self._features_of = (network,)  # still the bare network once a parallel or compiling wrapper stands in front
+        self.prediction: PredictionKind = prediction
+        self.steps = steps
+        schedule = Schedule(steps.alphas_bar)
+        position = torch.full((steps.timesteps,), len(steps.index_set))  # an index beyond the end: looking it up fails
+        position[list(steps.index_set)] = torch.arange(len(steps.index_set))
+        for name, values in {
+            "index_set": torch.tensor(steps.index_set),
+            "conditioning": torch.tensor(steps.conditioning),
+            "position": position,
+            "signal": torch.from_numpy(schedule.signal).float(),
+            "sigma": torch.from_numpy(schedule.sigma).float(),
+        }.items():
+            self.register_buffer(name, values, persistent=False)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return the predicted noise, (B, C, H, W)."""
+        return self.predict(x, t).eps
+
+    def predict(self, x: Tensor, t: Tensor) -> Prediction:
+        """Return the predicted clean image and noise."""
+        return prediction_from(self.prediction, self.raw(x, t), x, self.level(t))
+
+    def raw(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return the network's own output, float32, whatever it predicts."""
+        output = self.network(x, self.conditioning[self.position[t]])
+        return (output.sample if hasattr(output, "sample") else output).float()
+
+    def level(self, t: Tensor) -> NoiseLevel:
+        """Return the noise level at t, shaped (B, 1, 1, 1)."""
+        k = self.position[t]
+        return NoiseLevel(self.signal[k].view(-1, 1, 1, 1), self.sigma[k].view(-1, 1, 1, 1))
+
+    def alpha_bar(self, t: int) -> float:
+        """Return the cumulative alpha at index ``t`` in float64."""
+        return float(self.steps.alphas_bar[int(self.position[t])])
+
+    def batch_of(self, t: int, count: int) -> Tensor:
+        """Return (count,) copies of the index ``t`` on the model's device."""
+        return torch.full((count,), t, device=self.position.device)
+
+    def with_features(self, x: Tensor, t: Tensor) -> tuple[Prediction, Tensor]:
+        """Return the prediction and the features (B, D, H, W) that enter the network's last block of layers.
+
+        They are the output of the last up-block, before the final normalisation and convolution.
+        """
+        caught: list[Tensor] = []
+        handle = self._features_of[0].conv_norm_out.register_forward_pre_hook(  # type: ignore[union-attr, operator]
+            lambda module, inputs: caught.append(inputs[0])
+        )
+        try:
+            prediction = self.predict(x, t)
+        finally:
+            handle.remove()
+        return prediction, caught[0].float()
+
+
+class FrozenDenoiser:
+    """A denoiser that is only asked: no gradient reaches it and nothing in it changes."""
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        self.denoiser = denoiser.eval().requires_grad_(False)
+        self.steps = denoiser.steps
+        self.level = denoiser.level
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return the predicted noise, (B, C, H, W)."""
+        return self.denoiser(x, t)  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def predict(self, x: Tensor, t: Tensor) -> Prediction:
+        """Return the predicted clean image and noise."""
+        return self.denoiser.predict(x, t)
+
+    @torch.no_grad()
+    def with_features(self, x: Tensor, t: Tensor) -> tuple[Prediction, Tensor]:
+        """Return the prediction and the features before the last layers."""
+        return self.denoiser.with_features(x, t)

@@ -1,0 +1,102 @@
+"""The forward process and the three ways to say what a network predicts. Pure functions; nothing here draws noise.
+
+Notation of Salimans & Ho 2022: x_t = alpha x0 + sigma eps, with alpha = sqrt(alphas_bar_t) (``signal`` here, since the
+SFDDM paper's alpha is cumulative) and sigma = sqrt(1 - alphas_bar_t).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PredictionKind = Literal["epsilon", "v", "x0"]
+
+
+@dataclass(frozen=True)
+class NoiseLevel:
+    """How much signal and noise a noised image holds; signal^2 + sigma^2 = 1.
+
+    Attributes:
+        signal: (B, 1, 1, 1), or a number for a whole batch: sqrt(alphas_bar).
+        sigma: likewise: sqrt(1 - alphas_bar).
+    """
+
+    signal: Tensor | float
+    sigma: Tensor | float
+
+
+#: The level of a clean image.
+CLEAN = NoiseLevel(1.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of a noised image; the two agree: x_t = signal x0 + sigma eps.
+
+    Attributes:
+        x0: (B, C, H, W) the clean image, about [-1, 1].
+        eps: (B, C, H, W) the noise.
+    """
+
+    x0: Tensor
+    eps: Tensor
+
+    def clipped(self, x: Tensor, level: NoiseLevel) -> Prediction:
+        """Clip x0 to [-1, 1] and derive the noise again, so that both still explain ``x`` (B, C, H, W)."""
+        x0 = self.x0.clamp(-1.0, 1.0)
+        return Prediction(x0, eps_from_x0(x, x0, level))
+
+
+def q_sample(x0: Tensor, noise: Tensor, level: NoiseLevel) -> Tensor:
+    """Draw x_t from q(x_t | x0) (Ho et al. 2020, eq. 4). All (B, C, H, W)."""
+    return level.signal * x0 + level.sigma * noise
+
+
+def x0_from_eps(x: Tensor, eps: Tensor, level: NoiseLevel) -> Tensor:
+    """Return the clean image that noise ``eps`` implies; ill-conditioned where the signal is near 0."""
+    return (x - level.sigma * eps) / level.signal
+
+
+def eps_from_x0(x: Tensor, x0: Tensor, level: NoiseLevel) -> Tensor:
+    """Return the noise that the clean image ``x0`` implies; ill-conditioned where sigma is near 0."""
+    return (x - level.signal * x0) / level.sigma
+
+
+def velocity(x0: Tensor, eps: Tensor, level: NoiseLevel) -> Tensor:
+    """Return v = signal eps - sigma x0 (Salimans & Ho 2022, section 4)."""
+    return level.signal * eps - level.sigma * x0
+
+
+def prediction_from(kind: PredictionKind, raw: Tensor, x: Tensor, level: NoiseLevel) -> Prediction:
+    """Turn a network's raw output at ``x`` into both x0 and eps. All (B, C, H, W)."""
+    if kind == "epsilon":
+        return Prediction(x0_from_eps(x, raw, level), raw)
+    if kind == "x0":
+        return Prediction(raw, eps_from_x0(x, raw, level))
+    return Prediction(level.signal * x - level.sigma * raw, level.sigma * x + level.signal * raw)
+
+
+def training_target(kind: PredictionKind, x0: Tensor, noise: Tensor, level: NoiseLevel) -> Tensor:
+    """Return what a network of this kind should output at q_sample(x0, noise, level). (B, C, H, W)."""
+    if kind == "epsilon":
+        return noise
+    return x0 if kind == "x0" else velocity(x0, noise, level)
+
+
+def mean_squared_error(prediction: Tensor, target: Tensor) -> Tensor:
+    """Return (B,) the mean over pixels of the squared difference of two (B, C, H, W)."""
+    return (prediction - target).square().flatten(1).mean(1)
+
+
+def mean_absolute_error(prediction: Tensor, target: Tensor) -> Tensor:
+    """Return (B,) the mean over pixels of the absolute difference of two (B, C, H, W)."""
+    return (prediction - target).abs().flatten(1).mean(1)
+
+
+def signal_to_noise(level: NoiseLevel) -> Tensor:
+    """Return (B,) signal^2 / sigma^2 of a level given as tensors (B, 1, 1, 1)."""
+    ratio = level.signal / level.sigma
+    return (ratio * ratio).flatten(1).mean(1)  # type: ignore[union-attr]

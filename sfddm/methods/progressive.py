@@ -1,0 +1,104 @@
+"""Progressive distillation (Salimans & Ho 2022, arXiv 2202.00512), as published.
+
+Each fold halves the number of steps: the student learns to do in one DDIM step what its teacher does in two. It starts
+from its teacher's weights and becomes the teacher of the next fold.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from sfddm.diffusion.process import CLEAN, NoiseLevel, mean_squared_error, q_sample, signal_to_noise
+from sfddm.errors import SfddmError
+from sfddm.methods.base import Fold, Loss, Method, MethodOptions
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sfddm.denoiser import Denoiser, FrozenDenoiser
+
+
+class ProgressiveOptions(MethodOptions):
+    """``start`` is the number of steps of the first teacher: T, or fewer to save folds (the teacher is then read on that
+    many of its steps). Every grid is ``uniform``: halving is defined on no other.
+    """
+
+    index_set: Literal["uniform"] = "uniform"
+    start: Annotated[int, Field(ge=2)] | None = None
+
+
+class Progressive(Method):
+    """log2(start / T') folds, each from the one before."""
+
+    name = "progressive"
+    title = "Progressive distillation"
+    reference = "Salimans & Ho 2022, arXiv 2202.00512"
+    Options = ProgressiveOptions
+    options: ProgressiveOptions
+    teacher_evaluations = 2
+
+    def folds(self, steps: int) -> tuple[Fold, ...]:
+        """start/2, start/4, ... down to ``steps``.
+
+        Raises:
+            SfddmError: halving from ``start`` does not arrive at ``steps``.
+        """
+        start = self.options.start or self.timesteps
+        if self.timesteps % start:
+            raise SfddmError(f"start: {start} does not divide the teacher's {self.timesteps} timesteps")
+        counts = []
+        count = start
+        while count > steps and count % 2 == 0:
+            count //= 2
+            counts.append(count)
+        if not counts or count != steps:
+            raise SfddmError(f"steps: halving from {start} does not reach {steps}; allowed are {start} / 2^n")
+        names: list[str | None] = [None, *map(str, counts)]
+        return tuple(
+            Fold(str(count), self.index_set(count), teacher)
+            for count, teacher in zip(counts, names[:-1], strict=True)
+        )
+
+    def loss(self, student: Denoiser, teacher: FrozenDenoiser, x0: Tensor, noise: Tensor, k: Tensor) -> Loss:
+        """Return max(1, SNR) || x_target - x_student(z_t) ||^2 (Algorithm 2, with the truncated-SNR weight of section 4).
+
+        The weight makes it the larger of the errors in x0 and in noise. Shapes as in :meth:`Method.loss`.
+        """
+        t = student.index_set[k]  # (B,)
+        z_t = q_sample(x0, noise, student.level(t))
+        target = distillation_target(teacher, z_t, t, stride=teacher.steps.timesteps // len(student.index_set))
+        weight = signal_to_noise(student.level(t)).clamp(min=1)
+        total = (weight * mean_squared_error(student.predict(z_t, t).x0, target)).mean()
+        return Loss(total, {"x0": total.detach()})
+
+
+def distillation_target(teacher: FrozenDenoiser, z_t: Tensor, t: Tensor, stride: int) -> Tensor:
+    """Return the x0 with which one DDIM step from z_t arrives where two steps of the teacher arrive.
+
+    Salimans & Ho 2022, Algorithm 2: the teacher goes t -> t - stride/2 -> t - stride; a step below index 0 arrives at the
+    clean image. The result is (z'' - (sigma''/sigma_t) z_t) / (alpha'' - (sigma''/sigma_t) alpha_t).
+
+    Args:
+        teacher: the model of the fold before.
+        z_t: (B, C, H, W) noised images at t.
+        t: (B,) the student's step, as teacher indices.
+        stride: distance of the student's steps in teacher indices, even.
+    """
+    here, middle, there = teacher.level(t), teacher.level(t - stride // 2), _level_or_clean(teacher, t - stride)
+    first = teacher.predict(z_t, t)
+    z_middle = q_sample(first.x0, first.eps, middle)
+    second = teacher.predict(z_middle, t - stride // 2)
+    z_there = q_sample(second.x0, second.eps, there)
+    ratio = there.sigma / here.sigma
+    return (z_there - ratio * z_t) / (there.signal - ratio * here.signal)
+
+
+def _level_or_clean(teacher: FrozenDenoiser, t: Tensor) -> NoiseLevel:
+    level = teacher.level(t.clamp(min=teacher.steps.index_set[0]))  # an index it knows; replaced where t < 0
+    clean = (t < 0).view(-1, 1, 1, 1)
+    return NoiseLevel(
+        level.signal.masked_fill(clean, CLEAN.signal),  # type: ignore[union-attr, arg-type]
+        level.sigma.masked_fill(clean, CLEAN.sigma),  # type: ignore[union-attr, arg-type]
+    )

@@ -1,0 +1,134 @@
+"""A trained model on disk: a diffusers pipeline folder that stock diffusers can sample, and ``card.json``.
+
+A student has a forward process of its own, so it is an ordinary T'-step model: its time embedding becomes a table with
+one row for each of its steps, and its scheduler gets the betas of its own schedule. ``card.json`` keeps what we need to
+read it back exactly: the cumulative alphas in float64 and the teacher's indices.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sfddm.atomic import atomic_folder, read_json, write_json
+from sfddm.denoiser import Denoiser, Steps
+from sfddm.diffusion.process import PredictionKind
+from sfddm.diffusion.schedule import Schedule
+from sfddm.errors import SfddmError
+from sfddm.networks import build_unet, unet_class
+
+_TABLE = "time_proj.weight"
+_PREDICTION_TYPES: dict[PredictionKind, str] = {"epsilon": "epsilon", "v": "v_prediction", "x0": "sample"}
+_WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"
+
+
+def save_model(folder: Path, denoiser: Denoiser, card: dict[str, Any]) -> None:
+    """Write a model folder, atomically. ``card`` says where the model comes from; steps and network are added here."""
+    unet, steps = denoiser.network, denoiser.steps
+    config = plain_config(unet)
+    card = card | {
+        "schema": 1,
+        "network": config,
+        "prediction": denoiser.prediction,
+        "timesteps": steps.timesteps,
+        "index_set": list(steps.index_set),
+        "conditioning": list(steps.conditioning),
+        "alphas_bar": [float(value) for value in steps.alphas_bar],
+    }
+    with atomic_folder(folder) as temporary:
+        _stock_unet(unet, config, steps).save_pretrained(temporary / "unet")
+        _stock_scheduler(denoiser).save_pretrained(temporary / "scheduler")
+        index = {"_class_name": "DDIMPipeline", "scheduler": ["diffusers", "DDIMScheduler"]}
+        write_json(temporary / "model_index.json", index | {"unet": ["diffusers", "UNet2DModel"]})
+        write_json(temporary / "card.json", card)
+
+
+def load_model(folder: Path) -> tuple[Denoiser, dict[str, Any]]:
+    """Read a model folder that ``save_model`` wrote, bit for bit.
+
+    Raises:
+        SfddmError: a file is missing or does not fit the card.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    card = read_json(folder / "card.json")
+    try:
+        alphas_bar = np.array(card["alphas_bar"], dtype=np.float64)
+        steps = Steps(card["timesteps"], tuple(card["index_set"]), tuple(card["conditioning"]), alphas_bar)
+        network = build_unet(card["network"], seed=0)
+        weights = load_file(folder / _WEIGHTS)
+        table = weights.pop(_TABLE, None)
+        if table is not None and not torch.equal(table, _embedding_table(network, steps)):
+            raise ValueError("its table of time embeddings does not belong to its steps")
+        network.load_state_dict(weights)
+        return Denoiser(network, card["prediction"], steps), card
+    except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
+        raise SfddmError(f"{folder}: not a whole model folder ({str(error).splitlines()[0]})") from None
+
+
+def load_pretrained(folder: Path, timesteps: int) -> Denoiser:
+    """Read a diffusers pipeline folder (DDPM or DDIM with a UNet2DModel) as a teacher of ``timesteps`` steps.
+
+    Raises:
+        SfddmError: the folder is no such pipeline, or its scheduler has another number of steps.
+    """
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+
+    try:
+        unet = unet_class().from_pretrained(folder, subfolder="unet", use_safetensors=True)
+        scheduler = DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
+    except (OSError, ValueError, EnvironmentError) as error:
+        raise SfddmError(
+            f"teacher.pretrained: {folder} is not a diffusers pipeline with unet/ (safetensors) and scheduler/ "
+            f"({str(error).splitlines()[0]})"
+        ) from None
+    kinds = {name: kind for kind, name in _PREDICTION_TYPES.items()}
+    schedule = Schedule(scheduler.alphas_cumprod.double().numpy())
+    if schedule.timesteps != timesteps:
+        raise SfddmError(
+            f"teacher.pretrained: {folder} has {schedule.timesteps} steps, schedule.timesteps says {timesteps}"
+        )
+    return Denoiser(unet, kinds[scheduler.config.prediction_type], Steps.of_teacher(schedule))
+
+
+def plain_config(unet: torch.nn.Module) -> dict[str, Any]:
+    """Return the configuration from which the network can be built again, as plain JSON."""
+    config = {key: value for key, value in unet.config.items() if not key.startswith("_")}  # type: ignore[union-attr, operator]
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in config.items()}
+
+
+def _is_plain_teacher(steps: Steps) -> bool:
+    return steps.conditioning == tuple(range(steps.timesteps))
+
+
+def _embedding_table(unet: torch.nn.Module, steps: Steps) -> torch.Tensor:
+    """Return (T', D) the sinusoidal embedding of each step's conditioning."""
+    return unet.time_proj(torch.tensor(steps.conditioning)).float()  # type: ignore[no-any-return, operator]
+
+
+def _stock_unet(unet: torch.nn.Module, config: dict[str, Any], steps: Steps) -> Any:
+    if _is_plain_teacher(steps):
+        return unet
+    learned = config | {"time_embedding_type": "learned", "num_train_timesteps": len(steps.index_set)}
+    stock = unet_class().from_config(learned)
+    weights = {name: value.cpu() for name, value in unet.state_dict().items()}
+    stock.load_state_dict(weights | {_TABLE: _embedding_table(unet, steps)})
+    return stock
+
+
+def _stock_scheduler(denoiser: Denoiser) -> Any:
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+
+    betas = Schedule(denoiser.steps.alphas_bar).betas
+    return DDIMScheduler(
+        num_train_timesteps=len(betas),
+        trained_betas=[float(beta) for beta in betas],
+        prediction_type=_PREDICTION_TYPES[denoiser.prediction],
+        clip_sample=True,
+        set_alpha_to_one=True,
+        steps_offset=0,
+    )

@@ -1,0 +1,78 @@
+"""Checkpoints: one safetensors file with weights, average and optimiser state; step and seconds in its header.
+
+There is no random state to save: randomness is a function of (seed, step).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from sfddm.atomic import atomic_file
+from sfddm.errors import SfddmError
+from sfddm.training.ema import MovingAverage
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def save_checkpoint(
+    path: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: MovingAverage | None,
+    *,
+    step: int,
+    seconds: float,
+) -> None:
+    """Write the state after ``step`` steps, atomically."""
+    from safetensors.torch import save_file
+
+    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for moment in _MOMENTS:
+        tensors |= {f"{moment}.{i}": optimizer.state[parameter][moment] for i, parameter in enumerate(parameters)}
+    if average is not None:
+        tensors |= {f"average.{i}": value for i, value in enumerate(average.average)}
+    with atomic_file(path) as temporary:
+        save_file(
+            {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
+            temporary,
+            {"step": str(step), "seconds": repr(seconds)},
+        )
+
+
+def load_checkpoint(
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, average: MovingAverage | None
+) -> tuple[int, float]:
+    """Restore everything from a checkpoint, if there is one.
+
+    Returns:
+        The steps done and the seconds they took; (0, 0.0) where ``path`` does not exist.
+
+    Raises:
+        SfddmError: the file is not a whole checkpoint of this training.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.exists():
+        return 0, 0.0
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        network.load_state_dict(
+            {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
+        )
+        step, seconds = int(header["step"]), float(header["seconds"])
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        for i, parameter in enumerate(parameters):
+            moments = {name: tensors[f"{name}.{i}"].to(parameter.device) for name in _MOMENTS}
+            optimizer.state[parameter] = {"step": torch.tensor(float(step)), **moments}
+        if average is not None:
+            average.load([tensors[f"average.{i}"] for i in range(len(average.average))])
+    except (SafetensorError, KeyError, RuntimeError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SfddmError(f"{path}: not a checkpoint of this training ({reason}); delete it to start over") from None
+    return step, seconds

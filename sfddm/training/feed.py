@@ -1,0 +1,64 @@
+"""Batches as a function of (seed, step): the order of the images needs no state in a checkpoint."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sfddm.randomness import epoch_order
+
+#: Images up to this many bytes are copied to the device once; larger sets stay memory-mapped.
+RESIDENT_BYTES = 4 * 2**30
+
+
+class Feed:
+    """Gives the images of a step.
+
+    Args:
+        images: (N, H, W, C) uint8, possibly memory-mapped.
+        batch_size: images a step, over all processes.
+        seed: seed of the order.
+        shuffle: a fresh permutation every epoch; otherwise as stored.
+        device: where batches go.
+    """
+
+    def __init__(
+        self, images: NDArray[np.uint8], batch_size: int, seed: int, shuffle: bool, device: torch.device
+    ) -> None:
+        self.count = len(images)
+        self.batch_size = batch_size
+        self.device = device
+        self.images = images
+        self.resident = torch.from_numpy(np.array(images)).to(device) if images.nbytes <= RESIDENT_BYTES else None
+        self._order = lru_cache(maxsize=2)(
+            lambda epoch: epoch_order(seed, epoch, self.count) if shuffle else np.arange(self.count)
+        )
+
+    def indices(self, step: int) -> NDArray[np.int64]:
+        """Return (B,) the images of a step: a window on the epochs' permutations, laid end to end."""
+        positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        epochs, offsets = np.divmod(positions, self.count)
+        return np.concatenate([self._order(int(e))[offsets[epochs == e]] for e in np.unique(epochs)])
+
+    def batch(self, step: int) -> Tensor:
+        """Return (B, C, H, W) float32 in [-1, 1]."""
+        indices = self.indices(step)
+        if self.resident is not None:
+            chosen = self.resident[torch.from_numpy(indices).to(self.device, non_blocking=True)]
+        else:
+            chosen = torch.from_numpy(self.images[indices]).to(self.device, non_blocking=True)
+        return to_float(chosen)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Turn uint8 (B, H, W, C) into float32 (B, C, H, W) in [-1, 1]."""
+    return images.permute(0, 3, 1, 2).float().div(127.5).sub(1.0).contiguous()
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Turn float (B, C, H, W), clipped to [-1, 1], into uint8 (B, H, W, C), rounded to the nearest."""
+    return images.clamp(-1, 1).add(1.0).mul(127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()

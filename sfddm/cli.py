@@ -1,4 +1,4 @@
-"""The command line: one verb per stage of the DAG. Stages are imported where they run, so that ``--help`` is instant."""
+"""The command line: one verb per stage of the DAG. Stages are imported where they run: ``--help`` is instant."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-spec_app = typer.Typer(help="Check a spec, show it with every default filled in, or print the schema.", no_args_is_help=True)
+spec_app = typer.Typer(
+    help="Check a spec, show it with every default filled in, or print the schema.", no_args_is_help=True
+)
 app.add_typer(spec_app, name="spec")
 
 SpecArgument = Annotated[str, typer.Argument(metavar="SPEC", help="An experiment's name (digits) or a spec file.")]
@@ -26,9 +28,12 @@ Out = Annotated[Path, typer.Option("--out", help="What to write.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The training's seed.")]
 Data = Annotated[Path, typer.Option("--data", help="The folder that `sfddm fetch` wrote.")]
 Row = Annotated[str, typer.Option("--method", help="The method's row in the spec.")]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads for torch; default: torch's own choice.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="Threads for torch; default: torch's own choice.")
+]
 State = Annotated[
-    Path | None, typer.Option("--state", help="Where checkpoints live while training [default: reports/state].")
+    Path | None,
+    typer.Option("--state", help="Where checkpoints live while training [default: reports/state]."),
 ]
 
 
@@ -147,7 +152,7 @@ def reference(spec: SpecArgument, data: Data, out: Out, threads: Threads = None)
 
     loaded = load_spec(spec)
     with leased_device(threads) as device:
-        write_reference(loaded, data, out, device=device)
+        write_reference(loaded, data, out, device=str(device))
 
 
 @app.command()
@@ -165,7 +170,7 @@ def evaluate(
 
     loaded = load_spec(spec)
     with leased_device(threads) as device:
-        score(loaded, samples, reference, out, device=device)
+        score(loaded, samples, reference, out, device=str(device))
 
 
 @app.command()
@@ -183,7 +188,9 @@ def collect(
 
 @app.command()
 def report(
-    collected: Annotated[list[Path], typer.Argument(metavar="COLLECTED...", help="Folders that `sfddm collect` wrote.")],
+    collected: Annotated[
+        list[Path], typer.Argument(metavar="COLLECTED...", help="Folders that `sfddm collect` wrote.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="The folder to write into.")] = Path("reports"),
 ) -> None:
     """Render table.html, table.md, table.tex and metrics.json."""

@@ -111,7 +111,7 @@ class Denoiser(nn.Module):
         They are the output of the last up-block, before the final normalisation and convolution.
         """
         caught: list[Tensor] = []
-        handle = self._features_of[0].conv_norm_out.register_forward_pre_hook(  # type: ignore[union-attr, operator]
+        handle = self._features_of[0].conv_norm_out.register_forward_pre_hook(  # type: ignore[union-attr]
             lambda module, inputs: caught.append(inputs[0])
         )
         try:
@@ -132,7 +132,7 @@ class FrozenDenoiser:
     @torch.no_grad()
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
         """Return the predicted noise, (B, C, H, W)."""
-        return self.denoiser(x, t)  # type: ignore[no-any-return]
+        return self.denoiser(x, t)
 
     @torch.no_grad()
     def predict(self, x: Tensor, t: Tensor) -> Prediction:

@@ -81,7 +81,7 @@ def load_pretrained(folder: Path, timesteps: int) -> Denoiser:
     try:
         unet = unet_class().from_pretrained(folder, subfolder="unet", use_safetensors=True)
         scheduler = DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
-    except (OSError, ValueError, EnvironmentError) as error:
+    except (OSError, ValueError) as error:
         raise SfddmError(
             f"teacher.pretrained: {folder} is not a diffusers pipeline with unet/ (safetensors) and scheduler/ "
             f"({str(error).splitlines()[0]})"
@@ -107,7 +107,7 @@ def _is_plain_teacher(steps: Steps) -> bool:
 
 def _embedding_table(unet: torch.nn.Module, steps: Steps) -> torch.Tensor:
     """Return (T', D) the sinusoidal embedding of each step's conditioning."""
-    return unet.time_proj(torch.tensor(steps.conditioning)).float()  # type: ignore[no-any-return, operator]
+    return unet.time_proj(torch.tensor(steps.conditioning)).float()  # type: ignore[operator]
 
 
 def _stock_unet(unet: torch.nn.Module, config: dict[str, Any], steps: Steps) -> Any:

@@ -75,7 +75,7 @@ def build_unet(config: dict[str, Any], seed: int) -> UNet2DModel:
     unet = unet_class()
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(initialisation_generator(seed).get_state())
-        return unet.from_config(config)  # type: ignore[no-any-return]
+        return unet.from_config(config)
 
 
 def parameter_count(network: torch.nn.Module) -> int:

@@ -1,4 +1,4 @@
-"""Random numbers as functions of (seed, stream, counter): nothing here has a state that a checkpoint would have to carry.
+"""Random numbers as functions of (seed, stream, counter): nothing here has a state that a checkpoint must carry.
 
 Philox is a counter-based generator (Salmon et al. 2011): the key is the seed and the stream, the upper half of the
 counter is what is asked for, the lower half counts the numbers drawn. Two different questions never share a number.

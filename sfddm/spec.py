@@ -37,7 +37,7 @@ class ScheduleSpec(Strict):
 
 
 class NetworkSpec(Strict):
-    """The U-Net. Attention stands at the levels whose resolution is listed; ``prediction`` is the network's raw output."""
+    """The U-Net. Attention stands at the listed resolutions; ``prediction`` says what the raw output is."""
 
     kind: Literal["unet"] = "unet"
     channels: Annotated[int, Field(ge=4)] = 64
@@ -83,7 +83,7 @@ class EvaluationSpec(Strict):
     Attributes:
         samples: generated images behind each figure.
         reference_split: the real images they are compared with; ``reference_images`` None takes all of them.
-        extractor_resolution: side to which images are resized for the extractor (EfficientNet only; Inception has its own).
+        extractor_resolution: side to which images are resized for EfficientNet; Inception has its own.
         blocks: the generated images are cut into so many blocks; intervals come from leaving one block out at a time.
         seed: seed of the sampling noise; sample k of every method starts from the same noise.
     """
@@ -187,9 +187,12 @@ class Spec(Strict):
         return self.model_dump(mode="json", include={"data", "schedule", "network", "teacher"})
 
     def student_part(self, row: str) -> dict[str, Any]:
-        """Return what one row's students depend on, as plain JSON: the teacher's part, the method's and its training."""
+        """Return what one row's students depend on, as plain JSON: the teacher's part, the method and its training."""
         method = self.methods[row].model_dump(mode="json", exclude={"title", "steps", "eta", "sampler", "clip"})
-        return self.teacher_part() | {"method": method, "students": self.student_training(row).model_dump(mode="json")}
+        return self.teacher_part() | {
+            "method": method,
+            "students": self.student_training(row).model_dump(mode="json"),
+        }
 
     @property
     def digest(self) -> str:

@@ -86,6 +86,23 @@ def training_target(kind: PredictionKind, x0: Tensor, noise: Tensor, level: Nois
     return x0 if kind == "x0" else velocity(x0, noise, level)
 
 
+def ddim_move(prediction: Prediction, level: NoiseLevel) -> Tensor:
+    """Take a deterministic DDIM step to ``level`` (Song et al. 2021, eq. 12 with sigma 0). All (B, C, H, W).
+
+    It re-noises the predicted image with the predicted noise, so it is q_sample of the two.
+    """
+    return q_sample(prediction.x0, prediction.eps, level)
+
+
+def x0_of_move(z: Tensor, z_next: Tensor, level: NoiseLevel, level_next: NoiseLevel) -> Tensor:
+    """Return the x0 with which one DDIM step from z at ``level`` arrives at z_next at ``level_next``, a cleaner one.
+
+    Salimans & Ho 2022, Algorithm 2: (z'' - (sigma''/sigma) z) / (alpha'' - (sigma''/sigma) alpha). All (B, C, H, W).
+    """
+    ratio = level_next.sigma / level.sigma
+    return (z_next - ratio * z) / (level_next.signal - ratio * level.signal)
+
+
 def mean_squared_error(prediction: Tensor, target: Tensor) -> Tensor:
     """Return (B,) the mean over pixels of the squared difference of two (B, C, H, W)."""
     return (prediction - target).square().flatten(1).mean(1)

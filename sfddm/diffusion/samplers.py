@@ -1,7 +1,7 @@
 """Reverse processes: DDIM with any eta, and ancestral sampling.
 
-Both walk down an index set of the model's own steps; the levels come from its float64 schedule as plain numbers, so that
-a step loses nothing to rounding before it meets the images.
+Both walk down an index set of the model's own steps; the levels come from its float64 schedule as plain numbers, so
+that a step loses nothing to rounding before it meets the images.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ StepNoise = Callable[[int], "Tensor"]
 
 
 def ddim_step(
-    prediction: Prediction, alpha_bar: float, alpha_bar_next: float, eta: float = 0.0, noise: Tensor | None = None
+    prediction: Prediction,
+    alpha_bar: float,
+    alpha_bar_next: float,
+    eta: float = 0.0,
+    noise: Tensor | None = None,
 ) -> Tensor:
     """Step from a level to a cleaner one: DDIM (Song et al. 2021), eq. 12 with the sigma of eq. 16.
 

@@ -8,6 +8,7 @@ student's marginal at its step k is the teacher's marginal at ``index_set[k]``, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -79,7 +80,7 @@ def check_index_set(index_set: tuple[int, ...], timesteps: int) -> None:
     """Raise SfddmError unless the indices are non-empty, strictly increasing and within [0, timesteps)."""
     if not index_set:
         raise SfddmError("index_set: an index set needs at least one index")
-    if any(b <= a for a, b in zip(index_set, index_set[1:], strict=False)):
+    if any(after <= before for before, after in pairwise(index_set)):
         raise SfddmError(f"index_set: indices must increase strictly, got {_shorten(index_set)}")
     if index_set[0] < 0 or index_set[-1] >= timesteps:
         raise SfddmError(f"index_set: indices must lie in 0..{timesteps - 1}, got {_shorten(index_set)}")
@@ -104,9 +105,9 @@ def make_schedule(
 ) -> Schedule:
     """Build a noise schedule of ``timesteps`` steps.
 
-    ``linear``: betas from ``beta_start`` to ``beta_end`` (Ho et al. 2020, section 4), scaled by 1000/T so that the total
-    noise does not depend on T. ``cosine``: Nichol & Dhariwal 2021, eq. 17. ``sigmoid``: Jabri et al. 2022, appendix B;
-    start -3, end 3 and tau 1 are the defaults of the released SFDDM code. Betas are capped at ``max_beta``.
+    ``linear``: betas from ``beta_start`` to ``beta_end`` (Ho et al. 2020, section 4), scaled by 1000/T so that the
+    total noise does not depend on T. ``cosine``: Nichol & Dhariwal 2021, eq. 17. ``sigmoid``: Jabri et al. 2022,
+    appendix B; start -3, end 3 and tau 1 are the released SFDDM code's defaults. Betas are capped at ``max_beta``.
 
     Raises:
         SfddmError: ``timesteps`` is below 1, or the result does not fall strictly within (0, 1).
@@ -125,7 +126,7 @@ def make_schedule(
             position = (time * (sigmoid_end - sigmoid_start) + sigmoid_start) / sigmoid_tau
             level = (high - _logistic(position)) / (high - low)
         betas = 1.0 - level[1:] / level[:-1]
-    return Schedule(np.cumprod(1.0 - np.minimum(betas, max_beta)))
+    return Schedule(np.cumprod(1.0 - np.minimum(betas, max_beta), dtype=np.float64))
 
 
 def _logistic(value: float | Float64) -> Float64:

@@ -57,6 +57,8 @@ class MethodOptions(Strict):
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
     sampler: Literal["ddim", "ancestral"] = "ddim"
     clip: bool = True
+    #: What the student's network predicts; None: what its teacher's does. The weights start from the teacher's all the same.
+    prediction: Literal["epsilon", "v", "x0"] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Sampler:
-    """How a trained model is sampled: ``kind`` "ddim" or "ancestral", DDIM's eta, and whether x0 is clipped to [-1, 1]."""
+    """How a model is sampled: ``kind`` "ddim" or "ancestral", DDIM's eta, and whether x0 is clipped to [-1, 1]."""
 
     kind: Literal["ddim", "ancestral"]
     eta: float

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from sfddm.diffusion.process import CLEAN, NoiseLevel, mean_squared_error, q_sample, signal_to_noise
+from sfddm.diffusion.process import (
+    CLEAN,
+    NoiseLevel,
+    ddim_move,
+    mean_squared_error,
+    q_sample,
+    signal_to_noise,
+    x0_of_move,
+)
 from sfddm.errors import SfddmError
 from sfddm.methods.base import Fold, Loss, Method, MethodOptions
 
@@ -21,8 +29,8 @@ if TYPE_CHECKING:
 
 
 class ProgressiveOptions(MethodOptions):
-    """``start`` is the number of steps of the first teacher: T, or fewer to save folds (the teacher is then read on that
-    many of its steps). Every grid is ``uniform``: halving is defined on no other.
+    """``start`` is the number of steps of the first teacher: T, or fewer to save folds (the teacher is then read on
+    that many of its steps). Every grid is ``uniform``: halving is defined on no other.
     """
 
     index_set: Literal["uniform"] = "uniform"
@@ -57,12 +65,11 @@ class Progressive(Method):
             raise SfddmError(f"steps: halving from {start} does not reach {steps}; allowed are {start} / 2^n")
         names: list[str | None] = [None, *map(str, counts)]
         return tuple(
-            Fold(str(count), self.index_set(count), teacher)
-            for count, teacher in zip(counts, names[:-1], strict=True)
+            Fold(str(count), self.index_set(count), teacher) for count, teacher in zip(counts, names[:-1], strict=True)
         )
 
     def loss(self, student: Denoiser, teacher: FrozenDenoiser, x0: Tensor, noise: Tensor, k: Tensor) -> Loss:
-        """Return max(1, SNR) || x_target - x_student(z_t) ||^2 (Algorithm 2, with the truncated-SNR weight of section 4).
+        """Return max(1, SNR) || x_target - x_student(z_t) ||^2 (Algorithm 2, with the truncated-SNR weight).
 
         The weight makes it the larger of the errors in x0 and in noise. Shapes as in :meth:`Method.loss`.
         """
@@ -77,8 +84,8 @@ class Progressive(Method):
 def distillation_target(teacher: FrozenDenoiser, z_t: Tensor, t: Tensor, stride: int) -> Tensor:
     """Return the x0 with which one DDIM step from z_t arrives where two steps of the teacher arrive.
 
-    Salimans & Ho 2022, Algorithm 2: the teacher goes t -> t - stride/2 -> t - stride; a step below index 0 arrives at the
-    clean image. The result is (z'' - (sigma''/sigma_t) z_t) / (alpha'' - (sigma''/sigma_t) alpha_t).
+    Salimans & Ho 2022, Algorithm 2: the teacher goes t -> t - stride/2 -> t - stride; a step below index 0 arrives at
+    the clean image.
 
     Args:
         teacher: the model of the fold before.
@@ -86,19 +93,16 @@ def distillation_target(teacher: FrozenDenoiser, z_t: Tensor, t: Tensor, stride:
         t: (B,) the student's step, as teacher indices.
         stride: distance of the student's steps in teacher indices, even.
     """
-    here, middle, there = teacher.level(t), teacher.level(t - stride // 2), _level_or_clean(teacher, t - stride)
-    first = teacher.predict(z_t, t)
-    z_middle = q_sample(first.x0, first.eps, middle)
-    second = teacher.predict(z_middle, t - stride // 2)
-    z_there = q_sample(second.x0, second.eps, there)
-    ratio = there.sigma / here.sigma
-    return (z_there - ratio * z_t) / (there.signal - ratio * here.signal)
+    middle, there = teacher.level(t - stride // 2), _level_or_clean(teacher, t - stride)
+    z_middle = ddim_move(teacher.predict(z_t, t), middle)
+    z_there = ddim_move(teacher.predict(z_middle, t - stride // 2), there)
+    return x0_of_move(z_t, z_there, teacher.level(t), there)
 
 
 def _level_or_clean(teacher: FrozenDenoiser, t: Tensor) -> NoiseLevel:
     level = teacher.level(t.clamp(min=teacher.steps.index_set[0]))  # an index it knows; replaced where t < 0
     clean = (t < 0).view(-1, 1, 1, 1)
     return NoiseLevel(
-        level.signal.masked_fill(clean, CLEAN.signal),  # type: ignore[union-attr, arg-type]
-        level.sigma.masked_fill(clean, CLEAN.sigma),  # type: ignore[union-attr, arg-type]
+        level.signal.masked_fill(clean, CLEAN.signal),  # type: ignore[union-attr]
+        level.sigma.masked_fill(clean, CLEAN.sigma),  # type: ignore[union-attr]
     )

@@ -44,7 +44,7 @@ class Teacher(Method):
 
 
 def denoising_loss(network: Denoiser, x0: Tensor, noise: Tensor, k: Tensor) -> Loss:
-    """Return Ho et al. 2020, eq. 14: E || eps - eps_theta(sqrt(abar_t) x0 + sqrt(1 - abar_t) eps, t) ||^2, a mean over all.
+    """Return the mean of || eps - eps_theta(sqrt(abar_t) x0 + sqrt(1 - abar_t) eps, t) ||^2: Ho et al. 2020, eq. 14.
 
     A network that predicts v or x0 is compared in that quantity instead (Salimans & Ho 2022, section 4): for v this
     weighs the error of the noise by 1 + 1/SNR, which keeps a gradient at the steps that hold almost no signal.

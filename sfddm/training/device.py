@@ -17,8 +17,8 @@ from filelock import FileLock, Timeout
 def leased_device(threads: int | None = None) -> Iterator[torch.device]:
     """Yield the device of this job, and set torch's threads.
 
-    Snakemake counts accelerators but hands out no numbers, so jobs side by side agree through lock files. A process that
-    a launcher started (LOCAL_RANK is set) keeps the device the launcher gave it.
+    Snakemake counts accelerators but hands out no numbers, so jobs side by side agree through lock files. A process
+    that a launcher started (LOCAL_RANK is set) keeps the device the launcher gave it.
     """
     if threads:
         torch.set_num_threads(threads)

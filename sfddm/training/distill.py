@@ -97,4 +97,4 @@ def make_student(method: Method, fold: Fold, teacher: Denoiser, seed: int) -> De
     else:
         network = build_unet(plain_config(teacher.network), seed)
     steps = teacher.steps.subsequence(fold.index_set, method.conditioning(fold.index_set))
-    return Denoiser(network, teacher.prediction, steps)
+    return Denoiser(network, method.options.prediction or teacher.prediction, steps)

@@ -11,7 +11,7 @@ class MovingAverage:
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.parameters = list(network.parameters())
+        self.parameters: list[Tensor] = list(network.parameters())
         self.average = [parameter.detach().clone().float() for parameter in self.parameters]
 
     @torch.no_grad()

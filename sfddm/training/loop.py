@@ -64,7 +64,7 @@ def train(
 ) -> TrainingResult:
     """Train ``student`` in place; its averaged weights are put into it at the end where ``options.ema`` is set.
 
-    Interrupted at any point and called again, it gives the same bits as if it had never stopped (on one kind of device).
+    Interrupted at any point and called again, it gives the same bits as without a stop, on one kind of device.
 
     Args:
         student: the network in training.

@@ -28,7 +28,12 @@ class ProgressLog:
         self.started = self.logged = time.monotonic()
         self.bar: Progress | None = None
         if sys.stderr.isatty():
-            columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[detail]}"))
+            columns = (
+                "{task.description}",
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[detail]}"),
+            )
             self.bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
             self.task = self.bar.add_task(title, total=total, completed=done, detail="")
 

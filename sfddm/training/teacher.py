@@ -18,9 +18,7 @@ from sfddm.training.card import make_card
 from sfddm.training.loop import TrainingResult, train
 
 
-def train_teacher(
-    spec: Spec, seed: int, data: Path, out: Path, *, state: Path | None, device: torch.device
-) -> None:
+def train_teacher(spec: Spec, seed: int, data: Path, out: Path, *, state: Path | None, device: torch.device) -> None:
     """Train the teacher of one seed, or fetch it, and write its model folder.
 
     Args:
@@ -61,6 +59,7 @@ def train_teacher(
 def _pipeline_folder(pretrained: Pretrained) -> Path:
     if pretrained.folder is not None:
         return pretrained.folder
+    assert pretrained.repo is not None
     from huggingface_hub import snapshot_download
 
     try:

@@ -1,0 +1,211 @@
+"""The store: the one form in which every other part of the package sees images.
+
+A store is a folder with ``images.npy`` (uint8, N H W C), ``labels.npy`` (int64, N; -1 where there is none)
+and ``manifest.json``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfddm.atomic import atomic_folder, read_json, write_json
+from sfddm.data.examples import NO_LABEL, Image
+from sfddm.data.transform import Shape
+from sfddm.errors import SfddmError
+
+SCHEMA = 1
+IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
+BUFFER_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store.
+
+    Attributes:
+        folder: where it lies.
+        images: (N, H, W, C) uint8 in [0, 255], C = 1 or 3; mapped read-only, so nothing is loaded before it
+            is used.
+        labels: (N,) int64, -1 where there is none; mapped read-only.
+        manifest: the content of ``manifest.json``.
+        digest: sha256 of the content: images, labels, shape and class names, wherever they came from.
+    """
+
+    folder: Path
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    manifest: Mapping[str, Any]
+    digest: str
+
+
+def write_store(
+    folder: Path,
+    label: str,
+    source: Mapping[str, Any],
+    shape: Shape,
+    examples: Iterator[tuple[Image, int]],
+    *,
+    count: int | None,
+    class_names: Sequence[str] = (),
+) -> None:
+    """Write a store; ``folder`` is either whole afterwards or as it was before.
+
+    Images are written as they come, so a store may be larger than memory.
+
+    Args:
+        folder: the store; replaced if it exists.
+        label: how figures from these images are labelled.
+        source: the spec's data section as JSON, for the manifest.
+        shape: (H, W, C) of every image.
+        examples: (image (H, W, C) uint8, label) pairs.
+        count: how many there must be; None where it is not known beforehand.
+        class_names: names of labels 0, 1, ...; empty where unknown.
+
+    Raises:
+        SfddmError: there are no images, not ``count`` of them, one of another shape or type, a label without
+            a name, or no space.
+    """
+    with atomic_folder(folder) as temporary:
+        labels = array("q")
+        with (temporary / IMAGES).open("wb", buffering=BUFFER_BYTES) as file:
+            _write_header(file, (0, *shape))
+            start = file.tell()
+            for image, class_index in examples:
+                place = f"{folder}: image {len(labels)}"
+                _check_image(place, image, shape)
+                _check_label(place, class_index, class_names)
+                file.write(image.tobytes())
+                labels.append(class_index)
+            _check_count(folder, len(labels), count)
+            # The header keeps room for a longer first axis, so the count can be filled in when it is known.
+            file.seek(0)
+            _write_header(file, (len(labels), *shape))
+            if file.tell() != start:
+                raise RuntimeError("the header of the npy file changed its length")
+        np.save(temporary / LABELS, np.asarray(labels, dtype=np.int64))
+        content = _content(temporary, (len(labels), *shape), class_names)
+        write_json(
+            temporary / MANIFEST,
+            {**content, "schema": SCHEMA, "label": label, "source": dict(source), "digest": _digest(content)},
+        )
+
+
+def open_store(folder: Path) -> Store:
+    """Open a store. Sizes and shapes are checked against the manifest; contents are checked by
+    ``verify_store``.
+
+    Raises:
+        SfddmError: the folder is missing, incomplete, truncated or inconsistent with its manifest.
+    """
+    if not folder.is_dir():
+        raise SfddmError(f"{folder}: no such store; write it with `sfddm fetch`")
+    manifest = read_json(folder / MANIFEST)
+    content = _checked_content(folder, manifest)
+    count, *shape = content["shape"]
+    return Store(
+        folder=folder,
+        images=_map_array(folder / IMAGES, (count, *shape), np.dtype(np.uint8)),
+        labels=_map_array(folder / LABELS, (count,), np.dtype(np.int64)),
+        manifest=manifest,
+        digest=manifest["digest"],
+    )
+
+
+def verify_store(folder: Path) -> Store:
+    """Open a store and check the sha256 of its files; reads all of it.
+
+    Raises:
+        SfddmError: as ``open_store``, or a file's content is not what the manifest says.
+    """
+    store = open_store(folder)
+    for name, expected in store.manifest["sha256"].items():
+        found = file_sha256(folder / name)
+        if found != expected:
+            raise SfddmError(
+                f"{folder / name}: its sha256 is {found} but the manifest says {expected}; fetch it again"
+            )
+    return store
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file's content in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+
+def _check_image(place: str, image: Image, shape: Shape) -> None:
+    if image.shape != shape or image.dtype != np.uint8:
+        raise SfddmError(f"{place} is {image.dtype} {image.shape}; a store of uint8 {shape} was asked for")
+
+
+def _check_label(place: str, label: int, class_names: Sequence[str]) -> None:
+    if label < NO_LABEL or (class_names and label >= len(class_names)):
+        allowed = (
+            f"{NO_LABEL} (none) to {len(class_names) - 1}" if class_names else f"{NO_LABEL} (none) and above"
+        )
+        raise SfddmError(f"{place} has label {label}; {allowed} is allowed")
+
+
+def _check_count(folder: Path, written: int, count: int | None) -> None:
+    if written == 0:
+        raise SfddmError(f"{folder}: the source has no images")
+    if count is not None and written != count:
+        raise SfddmError(f"{folder}: the source announced {count} images but gave {written}")
+
+
+def _content(folder: Path, shape: tuple[int, ...], class_names: Sequence[str]) -> dict[str, Any]:
+    return {
+        "count": shape[0],
+        "shape": list(shape),
+        "class_names": list(class_names),
+        "sha256": {name: file_sha256(folder / name) for name in (IMAGES, LABELS)},
+    }
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    # Without the source section and the label: the same pixels have the same digest from wherever they came.
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _checked_content(folder: Path, manifest: Any) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+        raise SfddmError(f"{path}: not the manifest of a store with schema {SCHEMA}; fetch it again")
+    keys = ("count", "shape", "class_names", "sha256")
+    missing = [key for key in (*keys, "label", "source", "digest") if key not in manifest]
+    if missing:
+        raise SfddmError(f"{path}: the key {missing[0]} is missing; fetch it again")
+    content = {key: manifest[key] for key in keys}
+    if manifest["digest"] != _digest(content):
+        raise SfddmError(f"{path}: its digest does not fit its content; fetch it again")
+    return content
+
+
+def _map_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise SfddmError(f"{path}: no such file; the store is incomplete, fetch it again") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise SfddmError(f"{path}: truncated or not an npy file ({error}); fetch it again") from None
+    if mapped.shape != shape or mapped.dtype != dtype:
+        raise SfddmError(
+            f"{path}: holds {mapped.dtype} {mapped.shape}, the manifest says {dtype} {shape}; fetch it again"
+        )
+    surplus = path.stat().st_size - mapped.offset - mapped.nbytes
+    if surplus:
+        raise SfddmError(f"{path}: {surplus} bytes longer than its header says; fetch it again")
+    return mapped

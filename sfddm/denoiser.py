@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sfddm.diffusion.process import NoiseLevel, Prediction, PredictionKind, prediction_from
+from sfddm.diffusion.process import NoiseLevel, Prediction, PredictionKind, consistency_prediction, prediction_from
 from sfddm.diffusion.schedule import Float64, Schedule, check_index_set
 
 
@@ -85,7 +85,10 @@ class Denoiser(nn.Module):
 
     def predict(self, x: Tensor, t: Tensor) -> Prediction:
         """Return the predicted clean image and noise."""
-        return prediction_from(self.prediction, self.raw(x, t), x, self.level(t))
+        raw, level = self.raw(x, t), self.level(t)
+        if self.prediction == "consistency":
+            return consistency_prediction(raw, x, level, self.level(self.index_set[:1]))
+        return prediction_from(self.prediction, raw, x, level)
 
     def raw(self, x: Tensor, t: Tensor) -> Tensor:
         """Return the network's own output, float32, whatever it predicts."""

@@ -21,7 +21,12 @@ from sfddm.errors import SfddmError
 from sfddm.networks import build_unet, unet_class
 
 _TABLE = "time_proj.weight"
-_PREDICTION_TYPES: dict[PredictionKind, str] = {"epsilon": "epsilon", "v": "v_prediction", "x0": "sample"}
+_PREDICTION_TYPES: dict[PredictionKind, str] = {
+    "epsilon": "epsilon",
+    "x0": "sample",
+    "consistency": "v_prediction",  # what it is but for the smallest noise; stock diffusers knows no closer name
+    "v": "v_prediction",
+}
 _WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"
 
 
@@ -62,11 +67,15 @@ def load_model(folder: Path) -> tuple[Denoiser, dict[str, Any]]:
         network = build_unet(card["network"], seed=0)
         weights = load_file(folder / _WEIGHTS)
         table = weights.pop(_TABLE, None)
-        if table is not None and not torch.equal(table, _embedding_table(network, steps)):
+        if _is_plain_teacher(steps) != (table is None) or (
+            table is not None and not torch.equal(table, _embedding_table(network, steps))
+        ):
             raise ValueError("its table of time embeddings does not belong to its steps")
+        if card["prediction"] not in _PREDICTION_TYPES:
+            raise ValueError(f"prediction {card['prediction']!r} is none of {', '.join(_PREDICTION_TYPES)}")
         network.load_state_dict(weights)
         return Denoiser(network, card["prediction"], steps), card
-    except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError, SfddmError) as error:
         raise SfddmError(f"{folder}: not a whole model folder ({str(error).splitlines()[0]})") from None
 
 

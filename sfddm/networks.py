@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from sfddm.spec import NetworkSpec
 
-_OPTIONAL = ("_torchvision_available", "_scipy_available", "_accelerate_available", "_matplotlib_available")
+# Not accelerate: diffusers binds its name at import, and loading a pipeline later fails where that was skipped.
+_OPTIONAL = ("_torchvision_available", "_scipy_available", "_matplotlib_available")
 
 
 def unet_class() -> type[UNet2DModel]:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import Tensor
 
-PredictionKind = Literal["epsilon", "v", "x0"]
+    from sfddm.denoiser import FrozenDenoiser
+
+PredictionKind = Literal["epsilon", "v", "x0", "consistency"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,18 @@ def prediction_from(kind: PredictionKind, raw: Tensor, x: Tensor, level: NoiseLe
     return Prediction(level.signal * x - level.sigma * raw, level.sigma * x + level.signal * raw)
 
 
+def consistency_prediction(raw: Tensor, x: Tensor, level: NoiseLevel, smallest: NoiseLevel) -> Prediction:
+    """Turn a network's raw output into a consistency function, whose x0 at the ``smallest`` level is x / signal.
+
+    Song et al. 2023, eq. 5 and appendix C with sigma_data = 1, at noise tau = sigma / signal: c_skip =
+    1 / ((tau - tau_min)^2 + 1), c_out = (tau - tau_min) / sqrt(tau^2 + 1), and F minus the raw output, so that with
+    tau_min = 0 the raw output is v. All (B, C, H, W).
+    """
+    beyond = level.sigma / level.signal - smallest.sigma / smallest.signal
+    x0 = x / level.signal / (beyond * beyond + 1) - beyond * level.signal * raw  # 1 / sqrt(tau^2 + 1) is the signal
+    return Prediction(x0, eps_from_x0(x, x0, level))
+
+
 def training_target(kind: PredictionKind, x0: Tensor, noise: Tensor, level: NoiseLevel) -> Tensor:
     """Return what a network of this kind should output at q_sample(x0, noise, level). (B, C, H, W)."""
     if kind == "epsilon":
@@ -101,6 +115,16 @@ def x0_of_move(z: Tensor, z_next: Tensor, level: NoiseLevel, level_next: NoiseLe
     """
     ratio = level_next.sigma / level.sigma
     return (z_next - ratio * z) / (level_next.signal - ratio * level.signal)
+
+
+def level_or_clean(teacher: FrozenDenoiser, t: Tensor) -> NoiseLevel:
+    """Return the teacher's level at t (B,), and the clean level where t is negative; (B, 1, 1, 1) each."""
+    level = teacher.level(t.clamp(min=teacher.steps.index_set[0]))  # an index it knows; replaced where t < 0
+    clean = (t < 0).view(-1, 1, 1, 1)
+    return NoiseLevel(
+        level.signal.masked_fill(clean, CLEAN.signal),  # type: ignore[union-attr]
+        level.sigma.masked_fill(clean, CLEAN.sigma),  # type: ignore[union-attr]
+    )
 
 
 def mean_squared_error(prediction: Tensor, target: Tensor) -> Tensor:

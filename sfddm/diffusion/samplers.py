@@ -1,6 +1,6 @@
-"""Reverse processes: DDIM with any eta, and ancestral sampling.
+"""Reverse processes: DDIM with any eta, ancestral sampling, and multistep consistency sampling.
 
-Both walk down an index set of the model's own steps; the levels come from its float64 schedule as plain numbers, so
+All walk down an index set of the model's own steps; the levels come from its float64 schedule as plain numbers, so
 that a step loses nothing to rounding before it meets the images.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from math import sqrt
 from typing import TYPE_CHECKING
 
-from sfddm.diffusion.process import NoiseLevel, Prediction
+from sfddm.diffusion.process import NoiseLevel, Prediction, q_sample
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,6 +66,19 @@ def ancestral_step(
     return mean if variance == 0 or noise is None else mean + sqrt(variance) * noise
 
 
+def consistency_step(prediction: Prediction, alpha_bar_next: float, noise: Tensor | None) -> Tensor:
+    """Noise the predicted image afresh (Song et al. 2023, Algorithm 1); the last step leaves it clean.
+
+    Args:
+        prediction: x0 at the current level, (B, C, H, W).
+        alpha_bar_next: cumulative alpha of the next level; 1 ends.
+        noise: (B, C, H, W) standard normal.
+    """
+    if noise is None:
+        return prediction.x0
+    return q_sample(prediction.x0, noise, NoiseLevel(sqrt(alpha_bar_next), sqrt(1 - alpha_bar_next)))
+
+
 def sample(
     denoiser: Denoiser, index_set: tuple[int, ...], sampler: Sampler, x: Tensor, step_noise: StepNoise
 ) -> Tensor:
@@ -82,7 +95,7 @@ def sample(
         (B, C, H, W) images, in [-1, 1] when the sampler clips.
     """
     levels = [denoiser.alpha_bar(t) for t in index_set]
-    random = sampler.kind == "ancestral" or sampler.eta > 0
+    random = sampler.kind != "ddim" or sampler.eta > 0
     for k in reversed(range(len(index_set))):
         t = denoiser.batch_of(index_set[k], len(x))  # (B,)
         prediction = denoiser.predict(x, t)
@@ -92,6 +105,8 @@ def sample(
         noise = step_noise(k) if random and k else None
         if sampler.kind == "ancestral":
             x = ancestral_step(x, prediction, here, there, noise)
+        elif sampler.kind == "consistency":
+            x = consistency_step(prediction, there, noise)
         else:
             x = ddim_step(prediction, here, there, sampler.eta, noise)
     return x

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from sfddm.diffusion.process import PredictionKind
 from sfddm.diffusion.schedule import IndexSetKind, check_index_set, make_index_set
 from sfddm.errors import SfddmError
 from sfddm.strict import Strict
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from sfddm.denoiser import Denoiser, FrozenDenoiser
 
+SamplerKind = Literal["ddim", "ancestral", "consistency"]
 StepCount = Annotated[int, Field(ge=1)]
 
 
@@ -55,10 +57,10 @@ class MethodOptions(Strict):
     index_set: IndexSetKind | tuple[int, ...] = "uniform"
     concentrated_share: Annotated[float, Field(gt=0, le=1)] = 0.4
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
-    sampler: Literal["ddim", "ancestral"] = "ddim"
+    sampler: SamplerKind = "ddim"
     clip: bool = True
-    #: What the student's network predicts; None: what its teacher's does. The weights start from the teacher's all the same.
-    prediction: Literal["epsilon", "v", "x0"] | None = None
+    #: What the student's network predicts; None: what its teacher's does. The weights' start does not depend on it.
+    prediction: PredictionKind | None = None
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,9 @@ class Fold:
 
 @dataclass(frozen=True)
 class Sampler:
-    """How a model is sampled: ``kind`` "ddim" or "ancestral", DDIM's eta, and whether x0 is clipped to [-1, 1]."""
+    """How a model is sampled: the kind of step, DDIM's eta, and whether x0 is clipped to [-1, 1]."""
 
-    kind: Literal["ddim", "ancestral"]
+    kind: SamplerKind
     eta: float
     clip: bool
 
@@ -136,6 +138,15 @@ class Method(ABC):
         """Return the step counts of this method's rows, given the spec's own ``steps``."""
         return self.options.steps or steps
 
+    def prediction(self, teacher: PredictionKind) -> PredictionKind:
+        """Return what the student's network predicts, given what its teacher's does."""
+        return self.options.prediction or teacher
+
+    @property
+    def target_decay(self) -> float | None:
+        """Decay of a moving average of the student that the loss needs; None: it needs none."""
+        return None
+
     @property
     def initialisation(self) -> Literal["teacher", "random"]:
         """Where a student's weights start."""
@@ -145,7 +156,15 @@ class Method(ABC):
         """Return (T',) the numbers the student's time embedding is computed from; the teacher's indices by default."""
         return index_set
 
-    def loss(self, student: Denoiser, teacher: FrozenDenoiser, x0: Tensor, noise: Tensor, k: Tensor) -> Loss:
+    def loss(
+        self,
+        student: Denoiser,
+        teacher: FrozenDenoiser,
+        x0: Tensor,
+        noise: Tensor,
+        k: Tensor,
+        moving_average: FrozenDenoiser | None = None,
+    ) -> Loss:
         """Return the loss of one batch.
 
         Args:
@@ -154,6 +173,7 @@ class Method(ABC):
             x0: (B, C, H, W) float32 images in [-1, 1].
             noise: (B, C, H, W) float32, standard normal.
             k: (B,) int64 positions in the student's index set.
+            moving_average: one of the student, where ``target_decay`` asks for it.
         """
         raise SfddmError(f"method {self.name}: nothing is trained")
 

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from sfddm.diffusion.process import (
-    CLEAN,
-    NoiseLevel,
     ddim_move,
+    level_or_clean,
     mean_squared_error,
     q_sample,
     signal_to_noise,
@@ -68,7 +67,15 @@ class Progressive(Method):
             Fold(str(count), self.index_set(count), teacher) for count, teacher in zip(counts, names[:-1], strict=True)
         )
 
-    def loss(self, student: Denoiser, teacher: FrozenDenoiser, x0: Tensor, noise: Tensor, k: Tensor) -> Loss:
+    def loss(
+        self,
+        student: Denoiser,
+        teacher: FrozenDenoiser,
+        x0: Tensor,
+        noise: Tensor,
+        k: Tensor,
+        moving_average: FrozenDenoiser | None = None,
+    ) -> Loss:
         """Return max(1, SNR) || x_target - x_student(z_t) ||^2 (Algorithm 2, with the truncated-SNR weight).
 
         The weight makes it the larger of the errors in x0 and in noise. Shapes as in :meth:`Method.loss`.
@@ -93,16 +100,7 @@ def distillation_target(teacher: FrozenDenoiser, z_t: Tensor, t: Tensor, stride:
         t: (B,) the student's step, as teacher indices.
         stride: distance of the student's steps in teacher indices, even.
     """
-    middle, there = teacher.level(t - stride // 2), _level_or_clean(teacher, t - stride)
+    middle, there = teacher.level(t - stride // 2), level_or_clean(teacher, t - stride)
     z_middle = ddim_move(teacher.predict(z_t, t), middle)
     z_there = ddim_move(teacher.predict(z_middle, t - stride // 2), there)
     return x0_of_move(z_t, z_there, teacher.level(t), there)
-
-
-def _level_or_clean(teacher: FrozenDenoiser, t: Tensor) -> NoiseLevel:
-    level = teacher.level(t.clamp(min=teacher.steps.index_set[0]))  # an index it knows; replaced where t < 0
-    clean = (t < 0).view(-1, 1, 1, 1)
-    return NoiseLevel(
-        level.signal.masked_fill(clean, CLEAN.signal),  # type: ignore[union-attr]
-        level.sigma.masked_fill(clean, CLEAN.sigma),  # type: ignore[union-attr]
-    )

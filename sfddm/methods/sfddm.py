@@ -66,7 +66,15 @@ class SFDDM(Method):
         """The teacher's indices, or the student's own 0 .. T' - 1."""
         return index_set if self.options.conditioning == "teacher-index" else tuple(range(len(index_set)))
 
-    def loss(self, student: Denoiser, teacher: FrozenDenoiser, x0: Tensor, noise: Tensor, k: Tensor) -> Loss:
+    def loss(
+        self,
+        student: Denoiser,
+        teacher: FrozenDenoiser,
+        x0: Tensor,
+        noise: Tensor,
+        k: Tensor,
+        moving_average: FrozenDenoiser | None = None,
+    ) -> Loss:
         """Return the equation above as a mean over steps, images and pixels, plus the weighted feature term.
 
         Shapes as in :meth:`Method.loss`; section 3.5 of the paper.

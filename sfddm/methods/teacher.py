@@ -38,7 +38,7 @@ class Teacher(Method):
 
     def row_title(self, steps: int) -> str:
         """Name the sampler, and the length where it is not the full one."""
-        sampler = {"ddim": "DDIM", "ancestral": "ancestral"}[self.options.sampler]
+        sampler = {"ddim": "DDIM"}.get(self.options.sampler, self.options.sampler)
         length = f"{steps} steps" if steps == self.timesteps else f"{steps} of {self.timesteps} steps"
         return f"{self.options.title or self.title}, {sampler}, {length}"
 

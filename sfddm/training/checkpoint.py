@@ -14,6 +14,8 @@ from sfddm.atomic import atomic_file
 from sfddm.errors import SfddmError
 from sfddm.training.ema import MovingAverage
 
+#: The moving averages of a training, by name.
+Averages = dict[str, MovingAverage]
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -21,7 +23,7 @@ def save_checkpoint(
     path: Path,
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
-    average: MovingAverage | None,
+    averages: Averages,
     *,
     step: int,
     seconds: float,
@@ -33,8 +35,8 @@ def save_checkpoint(
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for moment in _MOMENTS:
         tensors |= {f"{moment}.{i}": optimizer.state[parameter][moment] for i, parameter in enumerate(parameters)}
-    if average is not None:
-        tensors |= {f"average.{i}": value for i, value in enumerate(average.average)}
+    for name, average in averages.items():
+        tensors |= {f"{name}.{i}": value for i, value in enumerate(average.average)}
     with atomic_file(path) as temporary:
         save_file(
             {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
@@ -44,7 +46,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, average: MovingAverage | None
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, averages: Averages
 ) -> tuple[int, float]:
     """Restore everything from a checkpoint, if there is one.
 
@@ -70,8 +72,8 @@ def load_checkpoint(
         for i, parameter in enumerate(parameters):
             moments = {name: tensors[f"{name}.{i}"].to(parameter.device) for name in _MOMENTS}
             optimizer.state[parameter] = {"step": torch.tensor(float(step)), **moments}
-        if average is not None:
-            average.load([tensors[f"average.{i}"] for i in range(len(average.average))])
+        for kind, average in averages.items():
+            average.load([tensors[f"{kind}.{i}"] for i in range(len(average.average))])
     except (SafetensorError, KeyError, RuntimeError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SfddmError(f"{path}: not a checkpoint of this training ({reason}); delete it to start over") from None

@@ -55,17 +55,21 @@ def distill_fold(
         raise SfddmError(f"{teacher_folder}: holds fold {teacher_card['fold']}, but {row} {fold_name} needs {expected}")
     student = make_student(method, fold, teacher, derived_seed(seed, row, fold_name, "weights"))
     frozen = FrozenDenoiser(teacher.to(device))
+    target = None if method.target_decay is None else copy.deepcopy(student)
+    frozen_target = None if target is None else FrozenDenoiser(target.to(device))
     part = spec.student_part(row) | {"fold": fold_name, "seed": seed, "teacher": teacher_card["depends_on"]}
     checkpoint = (state or Path("reports/state") / digest_of(part)[:16]) / "checkpoint.safetensors"
     result = train(
         student,
-        lambda x0, noise, k: method.loss(student, frozen, x0, noise, k),
+        lambda x0, noise, k: method.loss(student, frozen, x0, noise, k, frozen_target),
         store.images,
         spec.student_training(row),
         seed=derived_seed(seed, row, fold_name),
         checkpoint=checkpoint,
         device=device,
         title=f"{spec.name}: {row} {fold_name}, seed {seed}",
+        target=target,
+        target_decay=method.target_decay or 0.0,
     )
     card = make_card(spec, store, method=row, fold=fold_name, seed=seed, result=result, depends_on=part)
     evaluations = {
@@ -97,4 +101,4 @@ def make_student(method: Method, fold: Fold, teacher: Denoiser, seed: int) -> De
     else:
         network = build_unet(plain_config(teacher.network), seed)
     steps = teacher.steps.subsequence(fold.index_set, method.conditioning(fold.index_set))
-    return Denoiser(network, method.options.prediction or teacher.prediction, steps)
+    return Denoiser(network, method.prediction(teacher.prediction), steps)

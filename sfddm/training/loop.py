@@ -60,6 +60,8 @@ def train(
     checkpoint: Path,
     device: torch.device,
     title: str,
+    target: Denoiser | None = None,
+    target_decay: float = 0.0,
     stop_after: int | None = None,
 ) -> TrainingResult:
     """Train ``student`` in place; its averaged weights are put into it at the end where ``options.ema`` is set.
@@ -75,6 +77,8 @@ def train(
         checkpoint: file of the running state, removed by the caller once the result is stored.
         device: where to compute.
         title: names the training in the log.
+        target: a copy of the student that follows it as a moving average, for losses that need one.
+        target_decay: decay of that average.
         stop_after: stop after this many steps and leave the checkpoint, as an interruption would.
 
     Raises:
@@ -89,8 +93,11 @@ def train(
         betas=options.adam_betas,
         weight_decay=options.weight_decay,
     )
-    average = MovingAverage(bare, options.ema) if options.ema else None
-    first, seconds_before = load_checkpoint(checkpoint, bare, optimizer, average)
+    averages = {"average": MovingAverage(bare, options.ema)} if options.ema else {}
+    if target is not None:
+        copy = target.to(device).network
+        averages["target"] = MovingAverage(bare, target_decay, into=copy, ramp=False)
+    first, seconds_before = load_checkpoint(checkpoint, bare, optimizer, averages)
     wrapped = torch.compile(bare) if options.compile else bare
     student.network = accelerator.prepare_model(wrapped)
 
@@ -113,7 +120,7 @@ def train(
                 _check_finite(loss.total, norm, title, step)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            if average is not None:
+            for average in averages.values():
                 average.update(step)
 
             now = time.monotonic()
@@ -123,14 +130,14 @@ def train(
             if (now - saved > options.checkpoint_seconds or stop) and accelerator.is_main_process:
                 _check_finite(loss.total, norm, title, step)
                 spent = seconds_before + now - started
-                save_checkpoint(checkpoint, bare, optimizer, average, step=step + 1, seconds=spent)
+                save_checkpoint(checkpoint, bare, optimizer, averages, step=step + 1, seconds=spent)
                 saved = time.monotonic()
             if stop:
                 break
     _check_weights(bare, title)
     student.network = bare
-    if average is not None:
-        average.copy_to_network()
+    if "average" in averages:
+        averages["average"].copy_to_network()
     seconds = seconds_before + time.monotonic() - started
     return TrainingResult(total, total * options.batch_size, seconds)
 

@@ -1,0 +1,103 @@
+"""Consistency distillation (Song et al. 2023, arXiv 2303.01469, Algorithm 2), on a variance-preserving teacher.
+
+A consistency function f(x_t, t) gives the same image for every point of one path of the teacher, and returns its
+input at the smallest noise. In Song et al.'s variance-exploding coordinates a point is x_t / signal, with noise
+tau = sigma / signal; f = c_skip x_t / signal + c_out F, where F is minus the network's v. With tau_min = 0 these are
+exactly the coefficients of a v-prediction, so a teacher that predicts v is a good place to start from.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from sfddm.diffusion.process import PredictionKind, ddim_move, mean_squared_error, q_sample
+from sfddm.diffusion.schedule import make_index_set
+from sfddm.errors import SfddmError
+from sfddm.methods.base import Fold, Loss, Method, MethodOptions
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sfddm.denoiser import Denoiser, FrozenDenoiser
+
+
+class ConsistencyOptions(MethodOptions):
+    """How the path is cut and how the target follows.
+
+    Attributes:
+        discretisation: N, the points of the path: the teacher's first step and N - 1 evenly spaced ones. Sampling visits
+            some of them.
+        target_decay: mu, the decay of the moving average that gives the target.
+        sampler: "consistency" alternates f and fresh noise (Song et al., Algorithm 1).
+    """
+
+    discretisation: Annotated[int, Field(ge=3)] = 18
+    target_decay: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    index_set: Literal["linspace"] = "linspace"
+    sampler: Literal["consistency", "ddim"] = "consistency"
+    prediction: Literal["consistency"] = "consistency"
+
+
+class Consistency(Method):
+    """One training serves every step count."""
+
+    name = "consistency"
+    title = "Consistency distillation"
+    reference = "Song, Dhariwal, Chen & Sutskever 2023, arXiv 2303.01469"
+    Options = ConsistencyOptions
+    options: ConsistencyOptions
+    teacher_evaluations = 2  # the teacher's step and the target
+
+    def path(self) -> tuple[int, ...]:
+        """Return the N teacher indices on which f is trained; the first is where f returns its input."""
+        return (0, *make_index_set("linspace", self.timesteps, self.options.discretisation - 1))
+
+    def index_set(self, steps: int) -> tuple[int, ...]:
+        """Return ``steps`` points of the path, evenly chosen, the noisiest always among them.
+
+        Raises:
+            SfddmError: the path has fewer points that hold noise.
+        """
+        path = self.path()
+        if steps > len(path) - 1:
+            raise SfddmError(
+                f"steps: a path of {len(path)} points (discretisation) gives at most {len(path) - 1} steps"
+            )
+        return tuple(path[1 + k] for k in make_index_set("linspace", len(path) - 1, steps))
+
+    def folds(self, steps: int) -> tuple[Fold, ...]:
+        """One for all step counts."""
+        self.index_set(steps)
+        return (Fold("all", self.path()),)
+
+    def prediction(self, teacher: PredictionKind) -> PredictionKind:
+        """A consistency function, whatever the teacher predicts."""
+        return "consistency"
+
+    @property
+    def target_decay(self) -> float | None:
+        """The target is a moving average of the student."""
+        return self.options.target_decay
+
+    def loss(
+        self,
+        student: Denoiser,
+        teacher: FrozenDenoiser,
+        x0: Tensor,
+        noise: Tensor,
+        k: Tensor,
+        moving_average: FrozenDenoiser | None = None,
+    ) -> Loss:
+        """Return || f(x_{n+1}, t_{n+1}) - f_target(x_n, t_n) ||^2, where the teacher's DDIM step led from n + 1 to n.
+
+        At the first point f returns its input and the loss is 0. The squared distance is one of the three of the paper;
+        its best one, LPIPS, needs weights that are not at hand offline. Shapes as in :meth:`Method.loss`.
+        """
+        assert moving_average is not None
+        t, t_before = student.index_set[k], student.index_set[(k - 1).clamp(min=0)]  # (B,)
+        x = q_sample(x0, noise, student.level(t))
+        x_before = ddim_move(teacher.predict(x, t), teacher.level(t_before))
+        total = mean_squared_error(student.predict(x, t).x0, moving_average.predict(x_before, t_before).x0).mean()
+        return Loss(total, {"x0": total.detach()})

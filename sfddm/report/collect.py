@@ -1,0 +1,153 @@
+"""Gather everything that was measured in one experiment into ``metrics.json`` and ``samples.npz``."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfddm.atomic import atomic_file, write_json
+from sfddm.errors import SfddmError
+from sfddm.methods.teacher import Teacher
+from sfddm.report.rows import Card, Collected, Provenance, Role, Row, Sampling, Score, read_record
+from sfddm.spec import Spec
+
+#: Images of each row that are kept for the report.
+KEPT_IMAGES = 64
+#: The method's name in the rows of real against real.
+REAL = "real"
+
+Images = NDArray[np.uint8]
+
+
+def collect(spec: Spec, runs: Path, out: Path) -> None:
+    """Write ``out/metrics.json`` and ``out/samples.npz`` from a finished run.
+
+    Args:
+        spec: the experiment.
+        runs: the experiment's folder, as docs/architecture.md lays it out.
+        out: the folder to write to; it is made if need be, and other files in it are left alone.
+
+    Raises:
+        SfddmError: a file of the run is missing or broken, or a figure is not finite; nothing is written.
+    """
+    rows: list[Row] = []
+    kept: dict[str, Images] = {}
+    cards: list[Card] = []
+    for seed in spec.seeds:
+        folder = runs / f"seed-{seed}"
+        teacher = read_record(folder / "teacher" / "model" / "card.json", Card, "train")
+        cards.append(teacher)
+        for row, steps in spec.rows():
+            trained = _trained(spec, folder, row, steps)
+            cards.extend(trained)
+            place = folder / row / f"steps-{steps}"
+            sampling = read_record(place / "samples.json", Sampling, "sample")
+            images = _first_images(place / "samples.npy", expected=sampling.images, written_by="sample")
+            kept[f"{row}/{steps}/{seed}"] = images
+            facts = _facts(spec, row, steps) | _costs(spec, row, trained, teacher)
+            facts |= _sampling_costs(sampling, (trained or [teacher])[-1])
+            score = read_record(place / "score.json", Score, "evaluate")
+            rows.extend(_rows_of(score, facts | {"seed": seed}))
+    kept[REAL] = _first_images(
+        runs / "data" / spec.evaluation.reference_split / "images.npy", expected=None, written_by="fetch"
+    )
+    floor = read_record(runs / "reference" / "score.json", Score, "reference")
+    collected = Collected(rows=tuple(rows), floor=tuple(_floor(spec, floor)), provenance=_provenance(spec, cards))
+    # The samples go first: whoever finds metrics.json finds its samples too.
+    with atomic_file(out / "samples.npz") as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **kept)  # type: ignore[arg-type]
+    write_json(out / "metrics.json", collected.to_json())
+
+
+def _trained(spec: Spec, folder: Path, row: str, steps: int) -> list[Card]:
+    """Return the cards of the trainings that a row needs, in the order of its folds."""
+    folds = spec.method(row).folds(steps)
+    return [read_record(folder / row / f"fold-{fold.name}" / "card.json", Card, "distill") for fold in folds]
+
+
+def _role(spec: Spec, row: str) -> Role:
+    return "teacher" if isinstance(spec.method(row), Teacher) else "method"
+
+
+def _facts(spec: Spec, row: str, steps: int) -> dict[str, Any]:
+    title = spec.method(row).row_title(steps)
+    return {
+        "experiment": spec.name,
+        "method": row,
+        "role": _role(spec, row),
+        "title": title,
+        "steps": steps,
+    }
+
+
+def _costs(spec: Spec, row: str, trained: list[Card], teacher: Card) -> dict[str, Any]:
+    """Return the training costs of a row: those of its folds, or the teacher's own for the teacher's row."""
+    counted = [teacher] if _role(spec, row) == "teacher" else trained
+    return {
+        "folds": len(trained),
+        "images_seen": sum(card.images_seen for card in counted),
+        "train_seconds": sum(card.train_seconds for card in counted),
+        "network_evaluations": sum(
+            card.images_seen * (card.student_evaluations + card.teacher_evaluations) for card in counted
+        ),
+    }
+
+
+def _sampling_costs(sampling: Sampling, sampled: Card) -> dict[str, Any]:
+    """Return what one image costs; the network's size is stated by the sampling, or by the model's card."""
+    return {
+        "nfe": sampling.nfe,
+        "sample_seconds_per_image": sampling.seconds / sampling.images,
+        "parameters": sampled.parameters if sampling.parameters is None else sampling.parameters,
+    }
+
+
+def _rows_of(score: Score, facts: dict[str, Any]) -> list[Row]:
+    return [Row.model_validate(facts | figure.model_dump() | {"protocol": score.protocol}) for figure in score.rows]
+
+
+def _floor(spec: Spec, score: Score) -> list[Row]:
+    facts = {"experiment": spec.name, "method": REAL, "role": "real", "title": "Real against real"}
+    return _rows_of(score, facts)
+
+
+def _first_images(path: Path, expected: int | None, written_by: str) -> Images:
+    """Return the first images of an array file, shape (up to 64, H, W, C), without reading the rest.
+
+    Raises:
+        SfddmError: the file is missing, is not a uint8 array (N, H, W, C), or N is not ``expected``.
+    """
+    try:
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise SfddmError(f"{path}: no such file; `sfddm {written_by}` writes it") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise SfddmError(f"{path}: not an array file ({error})") from None
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise SfddmError(
+            f"{path}: must hold uint8 images of shape (N, H, W, 1 or 3), got {images.dtype} of shape {images.shape}"
+        )
+    if expected is not None and len(images) != expected:
+        raise SfddmError(f"{path}: holds {len(images)} images, but samples.json beside it says {expected}")
+    return np.array(images[:KEPT_IMAGES])
+
+
+def _provenance(spec: Spec, cards: list[Card]) -> Provenance:
+    """Describe the run; the first card is a teacher's. Differing commits or machines are all named."""
+    first = cards[0]
+    return Provenance(
+        experiment=spec.name,
+        title=spec.title,
+        notes=spec.notes,
+        spec=spec.model_dump(mode="json"),
+        spec_digest=spec.digest,
+        commit=", ".join(dict.fromkeys(card.commit or "unknown" for card in cards)),
+        data=first.data,
+        versions=first.versions,
+        hardware="; ".join(dict.fromkeys(card.hardware for card in cards)),
+        python=first.versions.get("python", platform.python_version()),
+    )

@@ -1,0 +1,64 @@
+"""What each row cost: trainings, images, network evaluations, time and parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import fmean
+
+from sfddm.report.rows import Collected, Row
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of one row of the table; means over the seeds, None where nothing was recorded.
+
+    Attributes:
+        folds: trainings besides the teacher's.
+        images_seen, network_evaluations, train_seconds: summed over the folds.
+        sample_seconds: seconds for one sampled image.
+    """
+
+    title: str
+    role: str
+    steps: int
+    nfe: float | None
+    folds: float | None
+    images_seen: float | None
+    network_evaluations: float | None
+    train_seconds: float | None
+    sample_seconds: float | None
+    parameters: float | None
+
+
+def costs_of(part: Collected) -> list[list[Cost]]:
+    """Return the costs of an experiment's rows in groups: the teacher's, then one for each number of steps."""
+    by_row: dict[tuple[str, int], dict[int | None, Row]] = {}
+    for row in part.rows:
+        if row.steps is not None:
+            by_row.setdefault((row.method, row.steps), {}).setdefault(row.seed, row)
+    costs = [_cost(list(rows.values()), steps) for (_, steps), rows in by_row.items()]
+    groups: dict[tuple[bool, int], list[Cost]] = {}
+    for cost in costs:
+        teacher = cost.role == "teacher"
+        groups.setdefault((not teacher, 0 if teacher else -cost.steps), []).append(cost)
+    return [groups[key] for key in sorted(groups)]
+
+
+def _cost(rows: list[Row], steps: int) -> Cost:
+    def mean(field: Callable[[Row], float | None]) -> float | None:
+        values = [value for row in rows if (value := field(row)) is not None]
+        return fmean(values) if values else None
+
+    return Cost(
+        title=rows[0].title,
+        role=rows[0].role,
+        steps=steps,
+        nfe=mean(lambda row: row.nfe),
+        folds=mean(lambda row: row.folds),
+        images_seen=mean(lambda row: row.images_seen),
+        network_evaluations=mean(lambda row: row.network_evaluations),
+        train_seconds=mean(lambda row: row.train_seconds),
+        sample_seconds=mean(lambda row: row.sample_seconds_per_image),
+        parameters=mean(lambda row: row.parameters),
+    )

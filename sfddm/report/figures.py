@@ -1,0 +1,213 @@
+"""Pictures of the report: plots as inline SVG in the page's colours, samples as PNG in data addresses."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfddm.report.tables import Cell, Group, MetricTable, ReferenceLine
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: One marker for each series colour of the style sheet: matplotlib's code, and a character for the legend.
+MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("P", "✚"), ("X", "✖"), ("p", "⬟"))
+
+# Colours that occur nowhere else; each is replaced by a variable of the style sheet, so that the plot
+# follows the page into dark mode and onto paper.
+_INK, _FAINT, _PAPER, _REFERENCE = "#a1b2c3", "#a1b2c4", "#a1b2c5", "#a1b2c6"
+_SERIES = tuple(f"#a1b2d{i}" for i in range(len(MARKERS)))
+_VARIABLES = {
+    _INK: "var(--ink)",
+    _FAINT: "var(--line)",
+    _PAPER: "var(--paper)",
+    _REFERENCE: "var(--soft)",
+} | {colour: f"var(--series-{i})" for i, colour in enumerate(_SERIES)}
+
+
+def distance_plot(table: MetricTable, index: int, slots: Mapping[str, int]) -> str:
+    """Draw one group's figures against the number of steps, with interval bars.
+
+    Args:
+        table: the metric's table.
+        index: which of its groups.
+        slots: the colour and marker of each method, as an index into ``MARKERS``.
+
+    Returns:
+        An ``<svg>`` element without fixed size, ids or addresses that could clash with another plot's.
+    """
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure as Canvas
+
+    group = table.groups[index]
+    name = f"{group.experiment}-{table.metric}"
+    settings: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": name,
+        "text.parse_math": False,
+        "font.size": 8.5,
+        "text.color": _INK,
+        "axes.labelcolor": _INK,
+        "axes.edgecolor": _INK,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+        "axes.linewidth": 0.7,
+    }
+    with mpl.rc_context(settings):
+        canvas = Canvas(figsize=(4.5, 3.0), layout="constrained")
+        FigureCanvasSVG(canvas)
+        axes = canvas.add_subplot()
+        _draw_references(axes, table.references, index, "--", band=True)
+        _draw_references(axes, table.floors, index, ":", band=False)
+        _draw_methods(axes, table, index, slots)
+        _dress(axes, table, group)
+        buffer = io.StringIO()
+        canvas.savefig(buffer, format="svg", transparent=True)
+    return _inline(buffer.getvalue(), name, _description(table, index))
+
+
+def _draw_methods(axes: Axes, table: MetricTable, index: int, slots: Mapping[str, int]) -> None:
+    for position, line in enumerate(table.lines):
+        cells = [cell for cell in line.cells[index] if cell is not None]
+        if not cells:
+            continue
+        slot = slots[line.method] % len(MARKERS)
+        # Methods that agree exactly stay visible: each is moved aside by a few hundredths of an octave.
+        aside = 2 ** (0.07 * (position - (len(table.lines) - 1) / 2))
+        steps = [(cell.steps or 1) * aside for cell in cells]
+        axes.errorbar(
+            steps,
+            [cell.value for cell in cells],
+            yerr=_bars(cells),
+            color=_SERIES[slot],
+            marker=MARKERS[slot][0],
+            markersize=4.5,
+            markeredgecolor=_PAPER,
+            markeredgewidth=0.6,
+            linewidth=1.5,
+            elinewidth=1.1,
+            capsize=2.5,
+            zorder=3,
+        )
+
+
+def _bars(cells: list[Cell]) -> NDArray[np.float64]:
+    """Return (2, n) distances from the value down to ``low`` and up to ``high``; 0 without an interval."""
+    down = [max(0.0, cell.value - cell.low) if cell.low is not None else 0.0 for cell in cells]
+    up = [max(0.0, cell.high - cell.value) if cell.high is not None else 0.0 for cell in cells]
+    return np.array([down, up])
+
+
+def _draw_references(axes: Axes, lines: tuple[ReferenceLine, ...], index: int, style: str, *, band: bool) -> None:
+    for line in lines:
+        for cell in line.cells[index]:
+            axes.axhline(cell.value, color=_REFERENCE, linestyle=style, linewidth=1.2, zorder=2)
+            if band and cell.low is not None and cell.high is not None:
+                axes.axhspan(cell.low, cell.high, color=_REFERENCE, alpha=0.13, linewidth=0, zorder=1)
+
+
+def _dress(axes: Axes, table: MetricTable, group: Group) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, ScalarFormatter
+
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(group.steps, [str(step) for step in group.steps])
+    axes.xaxis.set_minor_locator(NullLocator())
+    if group.steps:
+        axes.set_xlim(min(group.steps) / 1.4, max(group.steps) * 1.4)
+    axes.set_xlabel("sampling steps")
+    axes.set_ylabel(f"{group.label} {table.style.arrow}".strip())
+    values = _all_values(table, table.groups.index(group))
+    if table.style.better == "lower" and min(values) > 0 and max(values) > 8 * min(values):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.grid(axis="y", color=_FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(width=0.7, length=3)
+
+
+def _all_values(table: MetricTable, index: int) -> list[float]:
+    cells = [cell for line in table.lines for cell in line.cells[index] if cell is not None]
+    cells += [cell for line in (*table.references, *table.floors) for cell in line.cells[index]]
+    return [bound for cell in cells for bound in (cell.value, cell.low, cell.high) if bound is not None] or [1.0]
+
+
+def _description(table: MetricTable, index: int) -> str:
+    """Tell the plot in words, for readers who do not see it."""
+    group = table.groups[index]
+    parts = [
+        f"{line.title}: "
+        + ", ".join(f"{cell.text} at {cell.steps} steps" for cell in line.cells[index] if cell is not None)
+        for line in table.lines
+        if any(cell is not None for cell in line.cells[index])
+    ]
+    parts += [f"{line.title}: {cell.text}" for line in (*table.references, *table.floors) for cell in line.cells[index]]
+    return f"{group.label} against sampling steps, {group.title}. " + "; ".join(parts) + "."
+
+
+def _inline(svg: str, name: str, description: str) -> str:
+    """Turn matplotlib's document into an element for a page."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    view = re.search(r'viewBox="[^"]*"', svg)
+    body = svg[svg.index(">") + 1 :]
+    prefix = re.sub(r"[^a-z0-9-]", "-", name)
+    body = re.sub(r'\bid="([^"]*)"', rf'id="{prefix}-\1"', body)
+    body = re.sub(r'xlink:href="#([^"]*)"', rf'href="#{prefix}-\1"', body)
+    body = re.sub(r"url\(#([^)]*)\)", rf"url(#{prefix}-\1)", body)
+    body = re.sub(r"font: ([0-9.]+)px [^;\"]*", r"font-size: \1px; font-family: inherit", body.replace("&quot;", "'"))
+    for colour, variable in _VARIABLES.items():
+        body = body.replace(colour, variable)
+    box = view.group(0) if view else ""
+    return f'<svg class="plot" {box} role="img" aria-label="{_attribute(description)}">' + body
+
+
+def _attribute(text: str) -> str:
+    for character, entity in (("&", "&amp;"), ('"', "&quot;"), ("<", "&lt;"), (">", "&gt;")):
+        text = text.replace(character, entity)
+    return text
+
+
+def strip_address(images: NDArray[np.uint8]) -> str:
+    """Return images side by side as the data address of one PNG, one clear pixel between two.
+
+    Args:
+        images: (N, H, W, C) uint8, C 1 or 3, N at least 1.
+    """
+    from PIL import Image
+
+    count, height, width, channels = images.shape
+    strip = np.zeros((height, count * (width + 1) - 1, channels + 1), np.uint8)
+    for k, image in enumerate(images):
+        left = k * (width + 1)
+        strip[:, left : left + width, :channels] = image
+        strip[:, left : left + width, channels] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(strip, "LA" if channels == 1 else "RGBA").save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def tile_scale(side: int) -> int:
+    """Return the whole factor by which images of ``side`` pixels are enlarged, to about 48 px."""
+    return max(1, round(48 / side))
+
+
+def tiles_that_fit(side: int) -> int:
+    """Return how many tiles fit side by side beside their label on a wide screen, at least 4 and at most 16."""
+    return min(16, max(4, 870 // ((side + 1) * tile_scale(side))))
+
+
+def strip_layout(images: NDArray[np.uint8]) -> dict[str, Any]:
+    """Return the size at which a strip is shown: a whole multiple of its pixels."""
+    count, height, width, _ = images.shape
+    scale = tile_scale(max(height, width))
+    return {"width": (count * (width + 1) - 1) * scale, "height": height * scale}

@@ -1,0 +1,138 @@
+"""How numbers and names are written in the report's three formats. Pure functions from values to text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Better = Literal["lower", "higher", "unknown"]
+
+ABSENT = "—"
+
+
+@dataclass(frozen=True)
+class MetricStyle:
+    """How a metric is shown: its heading, which direction is better, and the decimals that are printed."""
+
+    heading: str
+    better: Better
+    decimals: int
+
+    @property
+    def arrow(self) -> str:
+        """An arrow towards the better side, empty where that is unknown."""
+        return {"lower": "↓", "higher": "↑", "unknown": ""}[self.better]
+
+
+_STYLES = {
+    "frechet_distance": MetricStyle("Fréchet distance", "lower", 2),
+    "kid": MetricStyle("Kernel distance (KID)", "lower", 4),
+    "precision": MetricStyle("Precision", "higher", 3),
+    "recall": MetricStyle("Recall", "higher", 3),
+}
+
+
+def style_of(metric: str) -> MetricStyle:
+    """Return how a metric is shown; one that is not known here is shown without a best mark."""
+    return _STYLES.get(metric, MetricStyle(metric.replace("_", " ").capitalize(), "unknown", 4))
+
+
+def interval_text(low: float | None, high: float | None, decimals: int) -> str:
+    """Return "[low, high]", or nothing where there is no interval."""
+    if low is None or high is None:
+        return ""
+    return f"[{low:.{decimals}f}, {high:.{decimals}f}]"
+
+
+def typographic_minus(number: str) -> str:
+    """Return a printed number with a true minus sign, as wide as the figures beside it."""
+    return number.replace("-", "−")
+
+
+def count_text(value: float | None) -> str:
+    """Return a count in at most three significant digits and a unit: 815, 1.80 k, 12.3 M, 4.00 G."""
+    if value is None:
+        return ABSENT
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            scaled = value / size
+            return f"{scaled:.{2 if scaled < 10 else 1 if scaled < 100 else 0}f} {unit}"
+    return f"{value:g}"
+
+
+def duration_text(seconds: float | None) -> str:
+    """Return seconds as "0 s", "8.4 s", "2 min 05 s" or "3 h 20 min"."""
+    if seconds is None:
+        return ABSENT
+    if seconds < 10:
+        return f"{seconds:.1f} s" if seconds else "0 s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def milliseconds_text(seconds: float | None) -> str:
+    """Return seconds as milliseconds with three significant digits."""
+    if seconds is None:
+        return ABSENT
+    value = seconds * 1000
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def plain_text(value: Any) -> str:
+    """Return a JSON value as a reader would write it: yes or no, lists with commas."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return ABSENT
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(plain_text(item) for item in value)
+    return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)
+
+
+_MARKDOWN = {character: f"\\{character}" for character in "\\`*_[]|#~"} | {
+    "<": "&lt;",
+    ">": "&gt;",
+    "&": "&amp;",
+}
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "%": r"\%",
+    "#": r"\#",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "—": "---",
+    "–": "--",
+    "−": "$-$",
+    "↓": r"$\downarrow$",
+    "↑": r"$\uparrow$",
+    "≈": r"$\approx$",
+    "×": r"$\times$",
+}
+
+
+def markdown_text(text: object) -> str:
+    """Escape a text for one cell or line of Markdown."""
+    return "".join(_MARKDOWN.get(character, character) for character in _one_line(text))
+
+
+def latex_text(text: object) -> str:
+    """Escape a text for LaTeX."""
+    return "".join(_LATEX.get(character, character) for character in _one_line(text))
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())

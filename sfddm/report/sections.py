@@ -1,0 +1,272 @@
+"""The parts of the page, in the order in which it is read. A new part is one builder here and one template.
+
+A builder takes the report's content and returns a ``Section``: its heading, the template that shows it, and
+the values which that template needs. Builders that have nothing to show return None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from sfddm.report.costs import costs_of
+from sfddm.report.figures import MARKERS, distance_plot, strip_address, strip_layout, tiles_that_fit
+from sfddm.report.rows import Collected
+from sfddm.report.tables import Cell, MetricTable, confidence_of, metric_table, metrics_of, seeds_of
+
+Images = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything that a report shows.
+
+    Attributes:
+        collected: one part for each experiment, in the order given.
+        samples: for each experiment, "{row}/{steps}/{seed}" and "real" -> (N, H, W, C) images.
+    """
+
+    collected: tuple[Collected, ...]
+    samples: Mapping[str, Mapping[str, Images]]
+
+    @property
+    def tables(self) -> tuple[MetricTable, ...]:
+        """One table for each metric; the first is the main one."""
+        return tuple(metric_table(self.collected, metric) for metric in metrics_of(self.collected))
+
+    @property
+    def slots(self) -> dict[str, int]:
+        """Each method's colour and marker, the same in every plot."""
+        methods = dict.fromkeys(row.method for part in self.collected for row in part.rows if row.role == "method")
+        return {method: position % len(MARKERS) for position, method in enumerate(methods)}
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the page; ``template`` finds ``values`` under the name ``section.values``."""
+
+    identifier: str
+    title: str
+    template: str
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+def summary(content: Content) -> Section:
+    """Say in a few lines which method came out best where, and against what."""
+    table = content.tables[0]
+    parts = {part.provenance.experiment: part for part in content.collected}
+    glances = [
+        _glance(table, index) | {"basis": _basis(parts[group.experiment])} for index, group in enumerate(table.groups)
+    ]
+    return Section("summary", "In ten seconds", "summary.html", {"glances": glances, "style": table.style})
+
+
+def _basis(part: Collected) -> str:
+    """Say how much stands behind each figure of an experiment."""
+    seeds = len(seeds_of(part))
+    images = part.provenance.spec.get("evaluation", {}).get("samples")
+    behind = [f"{images:,} generated images a figure"] if isinstance(images, int) else []
+    return ", ".join([*behind, "one training seed" if seeds == 1 else f"{seeds} training seeds"])
+
+
+def _glance(table: MetricTable, index: int) -> dict[str, Any]:
+    def named(position: int, mark: str) -> list[tuple[str, Cell]]:
+        cells = [(line.title, line.cells[index][position]) for line in table.lines]
+        return [(title, cell) for title, cell in cells if cell is not None and cell.mark == mark]
+
+    group = table.groups[index]
+    lines = [
+        {"steps": steps, "best": named(position, "best"), "close": named(position, "close")}
+        for position, steps in enumerate(group.steps)
+    ]
+    return {
+        "group": group,
+        "lines": [line for line in lines if line["best"]],
+        "references": [(line.title, cell) for line in (*table.references, *table.floors) for cell in line.cells[index]],
+    }
+
+
+def main_table(content: Content) -> Section:
+    """Show the first metric as the paper's table does: methods down, data sets and steps across."""
+    return Section(
+        "table",
+        "The table",
+        "metric_tables.html",
+        {"tables": content.tables[:1], "intervals": interval_notes(content)},
+    )
+
+
+def further_tables(content: Content) -> Section | None:
+    """Show the other metrics in the same shape."""
+    if len(content.tables) < 2:
+        return None
+    return Section("further", "Further measures", "metric_tables.html", {"tables": content.tables[1:], "intervals": []})
+
+
+def interval_notes(content: Content) -> list[tuple[str, str]]:
+    """Return for each experiment what its figures are the mean of and what their intervals cover."""
+    notes = []
+    for part in content.collected:
+        confidence = f"{confidence_of(part):.0%}".replace("%", " %")
+        seeds = seeds_of(part)
+        if len(seeds) > 1:
+            text = (
+                f"mean over {len(seeds)} training seeds; intervals ({confidence}, Student's t) cover "
+                "the spread between trainings"
+            )
+        else:
+            text = (
+                f"one training seed; intervals ({confidence}) are those of the score itself, as its protocol "
+                "states, and do not cover another training"
+            )
+        notes.append((part.provenance.title, text))
+    return notes
+
+
+def distances(content: Content) -> Section:
+    """Plot the distances against the number of steps."""
+    tables = [table for table in content.tables if table.style.better == "lower"] or list(content.tables[:1])
+    slots = content.slots
+    plots = [
+        {
+            "svg": distance_plot(table, index, slots),
+            "title": group.title,
+            "heading": table.style.heading,
+        }
+        for part in content.collected
+        for table in tables
+        for index, group in enumerate(table.groups)
+        if group.experiment == part.provenance.experiment and group.steps
+    ]
+    first = content.tables[0]
+    legend = [(line.title, slots[line.method], MARKERS[slots[line.method]][1]) for line in first.lines]
+    lines = [(line.title, "dashed") for line in first.references]
+    lines += [(line.title, "dotted") for line in first.floors]
+    return Section(
+        "distances",
+        "Distance against steps",
+        "distances.html",
+        {"plots": plots, "legend": legend, "lines": lines},
+    )
+
+
+def samples(content: Content) -> Section | None:
+    """Show samples of every method from the same noise, one column for each noise."""
+    grids = [grid for part in content.collected if (grid := _grid(part, content.samples)) is not None]
+    return Section("samples", "Samples from the same noise", "samples.html", {"grids": grids}) if grids else None
+
+
+def _grid(part: Collected, samples_of: Mapping[str, Mapping[str, Images]]) -> dict[str, Any] | None:
+    images = samples_of.get(part.provenance.experiment, {})
+    seed = seeds_of(part)[0]
+    rows = {
+        (row.method, row.steps): row
+        for row in part.rows
+        if row.seed == seed and f"{row.method}/{row.steps}/{seed}" in images
+    }
+    ordered = sorted(rows.values(), key=lambda row: (row.role != "teacher", -(row.steps or 0)))
+    strips = []
+    for row in ordered:
+        own = images[f"{row.method}/{row.steps}/{seed}"]
+        group = "Teacher" if row.role == "teacher" else f"{row.steps} steps"
+        strips.append(_strip(own, group, row.title, f"{row.title}, {row.steps} steps: samples from noise"))
+    if "real" in images:
+        strips.append(_strip(images["real"], "Real images", "Not from noise", "Real images, numbers"))
+    if not strips:
+        return None
+    provenance = part.provenance
+    return {"title": provenance.title, "data": provenance.data.label, "seed": seed, "strips": strips}
+
+
+def _strip(images: Images, group: str, title: str, described: str) -> dict[str, Any]:
+    shown = images[: tiles_that_fit(max(images.shape[1:3]))]
+    return {
+        "group": group,
+        "title": title,
+        "address": strip_address(shown),
+        "alt": f"{described} 0 to {len(shown) - 1}, left to right",
+        **strip_layout(shown),
+    }
+
+
+def costs(content: Content) -> Section:
+    """Show what each row cost to train and to sample."""
+    parts = [
+        {"title": part.provenance.title, "hardware": part.provenance.hardware, "costs": costs_of(part)}
+        for part in content.collected
+    ]
+    return Section("costs", "Training cost", "costs.html", {"parts": parts})
+
+
+def protocols(content: Content) -> Section:
+    """Show how each experiment's figures were measured, and in what the real-against-real rows differ."""
+    cards = []
+    for part in content.collected:
+        shared, varying = common_protocol([row.protocol for row in part.rows])
+        floor, _ = common_protocol([row.protocol for row in part.floor])
+        differing = {key: value for key, value in floor.items() if shared.get(key) != value}
+        cards.append(
+            {
+                "title": part.provenance.title,
+                "labels": list(dict.fromkeys(row.label for row in part.rows)),
+                "shared": shared,
+                "varying": varying,
+                "floor": differing,
+            }
+        )
+    return Section("protocol", "Protocol", "protocols.html", {"cards": cards})
+
+
+def common_protocol(protocols: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+    """Return what all protocols agree on, flattened to "outer inner" keys, and the keys that differ."""
+    flat = [_flatten(protocol) for protocol in protocols]
+    keys = dict.fromkeys(key for protocol in flat for key in protocol)
+    shared = {key: flat[0][key] for key in keys if all(key in one and one[key] == flat[0][key] for one in flat)}
+    return shared, [key for key in keys if key not in shared]
+
+
+def _flatten(value: dict[str, Any], outer: str = "") -> dict[str, Any]:
+    """Name nested values by their path; a part of short texts only, such as versions, becomes one line."""
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        name = f"{outer} {key}".strip().replace("_", " ")
+        if isinstance(item, dict) and all(isinstance(v, str) and len(v) < 20 for v in item.values()):
+            flat[name] = ", ".join(f"{inner} {text}" for inner, text in item.items())
+        else:
+            flat.update(_flatten(item, name) if isinstance(item, dict) else {name: item})
+    return flat
+
+
+def provenance(content: Content) -> Section:
+    """Show the spec, the commit, the data and the machine behind each experiment."""
+    parts = [
+        {
+            "source": part.provenance,
+            "seeds": seeds_of(part),
+            "spec": yaml.safe_dump(part.provenance.spec, sort_keys=False, allow_unicode=True, width=100),
+        }
+        for part in content.collected
+    ]
+    return Section("provenance", "Provenance", "provenance.html", {"parts": parts})
+
+
+BUILDERS: tuple[Callable[[Content], Section | None], ...] = (
+    summary,
+    main_table,
+    distances,
+    samples,
+    further_tables,
+    costs,
+    protocols,
+    provenance,
+)
+
+
+def sections_of(content: Content) -> list[Section]:
+    """Return the page's sections in order."""
+    return [section for build in BUILDERS if (section := build(content)) is not None]

@@ -1,0 +1,74 @@
+"""Scores generated images against the reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfddm.atomic import write_json
+from sfddm.errors import SfddmError
+from sfddm.evaluation.extractors import EXTRACTORS, extract_features
+from sfddm.evaluation.figures import figures_of, protocol_of, ruler_of
+from sfddm.evaluation.intervals import Blocks
+from sfddm.evaluation.reference import load_reference
+
+if TYPE_CHECKING:
+    from sfddm.spec import Spec
+
+
+def score(spec: Spec, samples: Path, reference: Path, out: Path, device: str = "cpu") -> None:
+    """Write the score of generated images to ``out``, whole or not at all.
+
+    The file is ``{"schema": 1, "rows": [{"metric", "label", "value", "low", "high"}], "protocol": {...}}``.
+
+    Args:
+        spec: the experiment.
+        samples: .npy file, uint8 (N, H, W, C); its first ``evaluation.samples`` images are scored.
+        reference: folder that ``write_reference`` wrote.
+        out: the JSON file.
+        device: where the extractor runs.
+
+    Raises:
+        SfddmError: the samples are missing, too few, of another type or shape; the reference is missing or
+            was made under
+            another protocol; the extractor's weights cannot be had.
+    """
+    evaluation = spec.evaluation
+    images = _open_samples(samples, spec)
+    Blocks(len(images), evaluation.blocks)
+    statistics, ruler = load_reference(reference)
+    _check_same_ruler(ruler_of(spec), ruler, reference)
+    layer = EXTRACTORS[evaluation.extractor].layer
+    features = extract_features(images, evaluation, device)[layer]
+    rows = figures_of(features, statistics, evaluation, device)
+    kind = "generated images against real images"
+    protocol = protocol_of(spec, ruler, kind, len(images), len(statistics.features))
+    write_json(out, {"schema": 1, "rows": rows, "protocol": protocol})
+
+
+def _open_samples(path: Path, spec: Spec) -> NDArray[np.uint8]:
+    try:
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise SfddmError(f"{path}: no such file; `sfddm sample` writes it") from None
+    except (ValueError, EOFError, OSError) as error:
+        raise SfddmError(f"{path}: not a whole .npy file ({error})") from None
+    size, channels = spec.data.image_size, spec.data.channels
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (size, size, channels):
+        found = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else "an archive"
+        raise SfddmError(f"{path}: holds {found}, samples must be uint8 (N, {size}, {size}, {channels})")
+    if len(images) < spec.evaluation.samples:
+        raise SfddmError(f"{path}: holds {len(images)} images, evaluation.samples asks for {spec.evaluation.samples}")
+    return images[: spec.evaluation.samples]
+
+
+def _check_same_ruler(wanted: dict[str, Any], found: dict[str, Any], folder: Path) -> None:
+    for key, value in wanted.items():
+        if found.get(key) != value:
+            raise SfddmError(
+                f"{folder}: the reference was made under another protocol: its {key} is {found.get(key)!r}, "
+                f"the spec says {value!r}; make it again with `sfddm reference`"
+            )

@@ -71,6 +71,8 @@ def load_checkpoint(
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         for i, parameter in enumerate(parameters):
             moments = {name: tensors[f"{name}.{i}"].to(parameter.device) for name in _MOMENTS}
+            if any(moment.shape != parameter.shape for moment in moments.values()):
+                raise ValueError("the optimiser's state is that of another network")
             optimizer.state[parameter] = {"step": torch.tensor(float(step)), **moments}
         for kind, average in averages.items():
             average.load([tensors[f"{kind}.{i}"] for i in range(len(average.average))])

@@ -102,6 +102,10 @@ def train(
     student.network = accelerator.prepare_model(wrapped)
 
     total = step_count(options, len(images))
+    if first > total:
+        raise SfddmError(
+            f"{checkpoint}: not a checkpoint of this training (step {first} of {total}); delete it to start over"
+        )
     feed = Feed(images, options.batch_size, seed, options.shuffle, device)
     share = slice(accelerator.process_index, None, accelerator.num_processes)
     started = saved = time.monotonic()

@@ -163,9 +163,9 @@ def test_the_loop_is_adamw_on_the_batches_of_seed_and_step(tmp_path: Path) -> No
         for name, value in student.network.named_parameters():
             average[name] = decay * average[name] + (1 - decay) * value.detach()
     found = weights_of(trained)
-    for name, value in average.items():
+    for name, wanted in average.items():
         # Adam divides tiny gradients by their own size, which magnifies float32's rounding where both are near 0
-        torch.testing.assert_close(found[name], value, rtol=1e-3, atol=2e-6)
+        torch.testing.assert_close(found[name], wanted, rtol=1e-3, atol=2e-6)
     moved = max(float((value - found[name]).abs().max()) for name, value in weights_of(tiny_denoiser(size=4)).items())
     assert moved > 1e-4
 

@@ -1,0 +1,225 @@
+"""Functions that the rules share; no rule stands here."""
+
+import os
+import shlex
+import sys
+from functools import cache
+from pathlib import Path
+from typing import NoReturn
+
+import yaml
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+from sfddm.errors import SfddmError
+from sfddm.machine import available_cores
+from sfddm.methods.base import Fold, Method
+from sfddm.provenance import ROOT, code_digest
+from sfddm.spec import Spec, digest_of, load_spec
+
+RUN = "reports/runs/{experiment}"
+SEED = f"{RUN}/seed-{{seed}}"
+
+
+# --- before any job ---
+
+
+def prepare_jobs() -> None:
+    """Keep the sum of the running jobs' threads within this machine's cores, and let jobs find the command line.
+
+    ``--cores 8`` on a machine of two would otherwise run eight jobs at once. Where jobs go to a cluster, --cores does
+    not count the cores of this machine and stays as it is.
+    """
+    asked = workflow.global_resources["_cores"].value
+    if asked is not None and workflow.nodes is None:
+        workflow.register_resource("_cores", min(asked, available_cores()))
+    # Threads that wait must not spin: they would take the core from the thread they wait for.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # .venv/bin/snakemake works without an activated environment.
+    commands = shlex.quote(str(Path(sys.executable).parent))
+    shell.prefix(f"set -euo pipefail; PATH=$PATH:{commands}; ")
+
+
+def give_up(sentence: str) -> NoReturn:
+    """End before any job with one sentence; a WorkflowError would add a stack trace."""
+    raise SystemExit(f"snakemake: {sentence}")
+
+
+def accelerators() -> int:
+    """Return 1 where the run was given accelerators (--resources gpu=N), else 0: what one job asks for."""
+    given = workflow.global_resources.get("gpu")
+    return min(1, given.value or 0) if given else 0
+
+
+# --- specs ---
+
+
+def chosen_experiments() -> list[str]:
+    """Return the experiments of this run, checked: a list in params.yaml, or NAME,NAME in --config experiments=."""
+    chosen = config.get("experiments")
+    names = chosen.split(",") if isinstance(chosen, str) else chosen
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+        give_up(
+            "experiments: must be names of specs in params/, as a list in params.yaml "
+            f"or like --config experiments=smoke,digits; got {chosen!r}"
+        )
+    names = list(dict.fromkeys(name.strip() for name in names))
+    for name in names:
+        spec_of(name)
+    return names
+
+
+@cache
+def spec_of(experiment: str) -> Spec:
+    """Return the checked spec of an experiment; a mistake in it ends the run with one sentence."""
+    path = f"params/{experiment}.yaml"
+    try:
+        spec = load_spec(path)
+        if spec.name != experiment:
+            raise SfddmError(f"{path}: name: must be {experiment}, like the file; it is {spec.name}")
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except SfddmError as error:
+        give_up(str(error))
+    try:
+        validate(content, workflow.source_path("../schemas/spec.schema.json"), set_default=False)
+    except WorkflowError as error:
+        reason = " ".join(str(error).split(" is not valid under any of")[0].split())
+        give_up(
+            f"{path}: breaks workflow/schemas/spec.schema.json: {reason}; write numbers like 1.0e-4, and refresh the "
+            "schema with `make schema` after a change to sfddm/spec.py or a method"
+        )
+    return spec
+
+
+# --- what a stage depends on ---
+
+
+def code_of(*modules: str, **options) -> str:
+    """Return the digest of the modules that a stage runs; Snakemake itself does not see into a package."""
+    try:
+        return code_digest(*modules, **options)
+    except SfddmError as error:
+        give_up(str(error))
+
+
+def fetch_code(wildcards) -> str:
+    """Return the digest of the code that fetches from this experiment's source; other sources do not count."""
+    source = spec_of(wildcards.experiment).data.source.replace("-", "_")
+    return code_of("sfddm.data.fetch", f"sfddm.data.sources.{source}", opaque=["sfddm.data.sources"])
+
+
+def method_code(stage: str):
+    """Return a function of the wildcards: the digest of a stage's code, with that of the row's method."""
+
+    def code(wildcards) -> str:
+        return code_of(stage, type(method_of(wildcards)).__module__)
+
+    return code
+
+
+def template_files() -> list[Path]:
+    """Return the report's templates and styles."""
+    return [file for file in ROOT.joinpath("report", "templates").rglob("*") if file.is_file()]
+
+
+def data_part(wildcards) -> str:
+    """Return the digest of what the store depends on."""
+    return digest_of(spec_of(wildcards.experiment).data.model_dump(mode="json"))
+
+
+def teacher_part(wildcards) -> str:
+    """Return the digest of what the teacher depends on."""
+    return digest_of(spec_of(wildcards.experiment).teacher_part())
+
+
+def student_part(wildcards) -> str:
+    """Return the digest of what one fold depends on."""
+    fold = find_fold(wildcards)
+    part = spec_of(wildcards.experiment).student_part(wildcards.method)
+    return digest_of([part, fold.name, fold.index_set, fold.teacher])
+
+
+def sampling_part(wildcards) -> str:
+    """Return the digest of what a row's images depend on besides the model."""
+    spec = spec_of(wildcards.experiment)
+    method = spec.methods[wildcards.method].model_dump(mode="json", exclude={"title", "steps", "training"})
+    evaluation = spec.evaluation.model_dump(mode="json", include={"samples", "seed"})
+    return digest_of([method, evaluation])
+
+
+def evaluation_part(wildcards) -> str:
+    """Return the digest of the protocol behind the figures."""
+    spec = spec_of(wildcards.experiment)
+    return digest_of(spec.model_dump(mode="json", include={"data", "evaluation"}))
+
+
+def whole_spec(wildcards) -> str:
+    """Return the digest of the whole spec."""
+    return spec_of(wildcards.experiment).digest
+
+
+def state_folder(output: str, spec: str, code: str) -> str:
+    """Return where a training keeps its checkpoint: a function of all that it depends on.
+
+    It is no declared output, for Snakemake removes those of a failed job; a retry or a later run resumes from it.
+    """
+    return f"reports/state/{digest_of([output, spec, code])[:16]}"
+
+
+# --- which files a stage needs ---
+
+
+def method_of(wildcards) -> Method:
+    """Return the method of a row."""
+    try:
+        return spec_of(wildcards.experiment).method(wildcards.method)
+    except SfddmError as error:
+        give_up(str(error))
+
+
+def find_fold(wildcards) -> Fold:
+    """Return the fold that a job trains."""
+    method = method_of(wildcards)
+    steps = method.sampled_steps(spec_of(wildcards.experiment).steps)
+    folds = {fold.name: fold for count in steps for fold in method.folds(count)}
+    if wildcards.fold not in folds:
+        known = ", ".join(folds) or "none: nothing is trained"
+        give_up(f"{wildcards.experiment}: {wildcards.method} has no fold {wildcards.fold}; it has {known}")
+    return folds[wildcards.fold]
+
+
+def model_folder(experiment: str, seed: str | int, method: str, fold: str | None) -> str:
+    """Return the folder of a fold's model; without a fold, the teacher's."""
+    place = f"reports/runs/{experiment}/seed-{seed}"
+    return f"{place}/{method}/fold-{fold}" if fold else f"{place}/teacher/model"
+
+
+def teacher_of_fold(wildcards) -> str:
+    """Return the model that a fold learns from."""
+    return model_folder(wildcards.experiment, wildcards.seed, wildcards.method, find_fold(wildcards).teacher)
+
+
+def sampled_model(wildcards) -> str:
+    """Return the model that a row samples: its last fold's, or the teacher where nothing is trained."""
+    folds = method_of(wildcards).folds(int(wildcards.steps))
+    last = folds[-1].name if folds else None
+    return model_folder(wildcards.experiment, wildcards.seed, wildcards.method, last)
+
+
+def row_files(wildcards, name: str) -> list[str]:
+    """Return the files of one name of all rows and seeds of an experiment."""
+    spec = spec_of(wildcards.experiment)
+    place = f"reports/runs/{wildcards.experiment}"
+    return [f"{place}/seed-{seed}/{row}/steps-{steps}/{name}" for seed in spec.seeds for row, steps in spec.rows()]
+
+
+def all_models(wildcards) -> list[str]:
+    """Return the model folders of all trainings of an experiment."""
+    spec = spec_of(wildcards.experiment)
+    models = []
+    for seed in spec.seeds:
+        models.append(model_folder(wildcards.experiment, seed, "teacher", None))
+        for row, steps in spec.rows():
+            folds = spec.method(row).folds(steps)
+            models += [model_folder(wildcards.experiment, seed, row, fold.name) for fold in folds]
+    return list(dict.fromkeys(models))

@@ -1,0 +1,54 @@
+"""From figures to the table."""
+
+
+rule collect:
+    input:
+        data=f"{RUN}/data",
+        floor=f"{RUN}/reference/score.json",
+        models=all_models,
+        images=lambda wildcards: row_files(wildcards, "samples.npy"),
+        costs=lambda wildcards: row_files(wildcards, "samples.json"),
+        scores=lambda wildcards: row_files(wildcards, "score.json"),
+    output:
+        metrics=f"{RUN}/collected/metrics.json",
+        samples=f"{RUN}/collected/samples.npz",
+    log:
+        "reports/logs/{experiment}/collect.log",
+    benchmark:
+        "reports/benchmarks/{experiment}/collect.tsv"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=1000,
+    params:
+        spec=whole_spec,
+        code=code_of("sfddm.report.collect"),
+        runs=subpath(input.data, parent=True),
+        out=subpath(output.metrics, parent=True),
+    shell:
+        "sfddm collect params/{wildcards.experiment}.yaml --runs {params.runs} --out {params.out} 2>&1 | tee -i {log}"
+
+
+rule report:
+    input:
+        metrics=expand(f"{RUN}/collected/metrics.json", experiment=EXPERIMENTS),
+        samples=expand(f"{RUN}/collected/samples.npz", experiment=EXPERIMENTS),
+    output:
+        html="reports/table.html",
+        markdown="reports/table.md",
+        latex="reports/table.tex",
+        metrics="reports/metrics.json",
+    log:
+        "reports/logs/report.log",
+    benchmark:
+        "reports/benchmarks/report.tsv"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=1000,
+    params:
+        collected=expand(f"{RUN}/collected", experiment=EXPERIMENTS),
+        code=code_of("sfddm.report.render", files=template_files()),
+        out=subpath(output.html, parent=True),
+    shell:
+        "sfddm report {params.collected} --out {params.out} 2>&1 | tee -i {log}"

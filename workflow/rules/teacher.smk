@@ -1,0 +1,26 @@
+"""The experiment's own teacher, one for each seed."""
+
+
+rule train:
+    input:
+        data=f"{RUN}/data",
+    output:
+        directory(f"{SEED}/teacher/model"),
+    log:
+        "reports/logs/{experiment}/seed-{seed}/train.log",
+    benchmark:
+        "reports/benchmarks/{experiment}/seed-{seed}/train.tsv"
+    retries: 1
+    threads: 2
+    resources:
+        gpu=accelerators(),
+        mem_mb=2000,
+    params:
+        spec=teacher_part,
+        code=code_of("sfddm.training.teacher"),
+        state=lambda wildcards, output: state_folder(
+            output[0], teacher_part(wildcards), code_of("sfddm.training.teacher")
+        ),
+    shell:
+        "sfddm train params/{wildcards.experiment}.yaml --seed {wildcards.seed} --data {input.data}"
+        " --out {output} --state {params.state} --threads {threads} 2>&1 | tee -i {log}"

@@ -28,6 +28,11 @@ Out = Annotated[Path, typer.Option("--out", help="What to write.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The training's seed.")]
 Data = Annotated[Path, typer.Option("--data", help="The folder that `sfddm fetch` wrote.")]
 Row = Annotated[str, typer.Option("--method", help="The method's row in the spec.")]
+METRICS = Path("reports/metrics.json")
+Samples = Annotated[Path, typer.Option("--samples", help="The .npy file that `sfddm sample` wrote.")]
+Reference = Annotated[Path, typer.Option("--reference", help="The folder that `sfddm reference` wrote.")]
+Steps = Annotated[int, typer.Option("--steps", min=1, help="Sampling steps.")]
+Model = Annotated[Path, typer.Option("--model", help="The model folder to sample.")]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="Threads for torch; default: torch's own choice.")
 ]
@@ -128,8 +133,8 @@ def distill(
 def sample(
     spec: SpecArgument,
     row: Row,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Sampling steps.")],
-    model: Annotated[Path, typer.Option("--model", help="The model folder to sample.")],
+    steps: Steps,
+    model: Model,
     out: Out,
     threads: Threads = None,
 ) -> None:
@@ -158,8 +163,8 @@ def reference(spec: SpecArgument, data: Data, out: Out, threads: Threads = None)
 @app.command()
 def evaluate(
     spec: SpecArgument,
-    samples: Annotated[Path, typer.Option("--samples", help="The .npy file that `sfddm sample` wrote.")],
-    reference: Annotated[Path, typer.Option("--reference", help="The folder that `sfddm reference` wrote.")],
+    samples: Samples,
+    reference: Reference,
     out: Out,
     threads: Threads = None,
 ) -> None:
@@ -171,6 +176,59 @@ def evaluate(
     loaded = load_spec(spec)
     with leased_device(threads) as device:
         score(loaded, samples, reference, out, device=str(device))
+
+
+@app.command()
+def agree(
+    spec: SpecArgument,
+    samples: Samples,
+    teacher_samples: Annotated[Path, typer.Option("--teacher-samples", help="The teacher's .npy file.")],
+    out: Out,
+    threads: Threads = None,
+) -> None:
+    """Measure how far samples lie from the teacher's from the same noise, and from its others."""
+    from sfddm.evaluation.agreement import measure_agreement
+    from sfddm.spec import load_spec
+    from sfddm.training.device import leased_device
+
+    loaded = load_spec(spec)
+    with leased_device(threads) as device:
+        measure_agreement(loaded, samples, teacher_samples, out, device=str(device))
+
+
+@app.command()
+def audit(
+    spec: SpecArgument, samples: Samples, reference: Reference, data: Data, out: Out, threads: Threads = None
+) -> None:
+    """Score the very same samples under several protocols."""
+    from sfddm.evaluation.audit import audit as audit_samples
+    from sfddm.spec import load_spec
+    from sfddm.training.device import leased_device
+
+    loaded = load_spec(spec)
+    with leased_device(threads) as device:
+        audit_samples(loaded, samples, reference, data, out, device=str(device))
+
+
+@app.command()
+def interpolate(
+    spec: SpecArgument,
+    row: Row,
+    steps: Steps,
+    model: Model,
+    teacher: Annotated[Path, typer.Option("--teacher", help="The teacher's model folder.")],
+    reference: Reference,
+    out: Out,
+    threads: Threads = None,
+) -> None:
+    """Sample along paths between two noises, student and teacher, and measure how smooth the paths are."""
+    from sfddm.evaluation.interpolation import interpolate as interpolate_row
+    from sfddm.spec import load_spec
+    from sfddm.training.device import leased_device
+
+    loaded = load_spec(spec)
+    with leased_device(threads) as device:
+        interpolate_row(loaded, row, steps, model, teacher, reference, out, device)
 
 
 @app.command()
@@ -197,6 +255,41 @@ def report(
     from sfddm.report.render import render
 
     render(collected, out)
+
+
+@app.command()
+def claims(
+    metrics: Annotated[Path, typer.Argument(metavar="[METRICS]", help="A metrics.json, or its folder.")] = METRICS,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Print what the papers claim and what came of it."""
+    from sfddm.claims.show import print_claims
+
+    print_claims(metrics, as_json)
+
+
+@app.command()
+def verify(
+    run: Annotated[Path, typer.Argument(help="A new run: a metrics.json or its folder.")],
+    record: Annotated[Path, typer.Argument(help="A published record: a metrics.json or its folder.")],
+) -> None:
+    """Compare a run with a record, figure by figure; exit status 1 when something drifted."""
+    from sfddm.verify import verify as verify_run
+
+    if not verify_run(run, record):
+        raise SystemExit(1)
+
+
+@app.command()
+def record(
+    collected: Annotated[Path, typer.Argument(metavar="COLLECTED", help="A folder that `sfddm collect` wrote.")],
+    command: Annotated[str, typer.Option("--command", help="The command that made the run, for its README.")],
+    out: Out,
+) -> None:
+    """Publish a run as a small folder: table, metrics, spec, sample grid, README."""
+    from sfddm.record import write_record
+
+    write_record(collected, out, command)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from sfddm.data.spec import DataSpec, Split
 from sfddm.diffusion.schedule import Schedule, ScheduleKind, make_schedule
 from sfddm.errors import SfddmError
 from sfddm.methods import all_methods, find_method, make_method
-from sfddm.methods.base import Method, MethodOptions, StepCount, TrainingOptions
+from sfddm.methods.base import Fold, Method, MethodOptions, StepCount, TrainingOptions
 from sfddm.strict import Strict
 
 
@@ -86,6 +86,9 @@ class EvaluationSpec(Strict):
         extractor_resolution: side to which images are resized for EfficientNet; Inception has its own.
         blocks: the generated images are cut into so many blocks; intervals come from leaving one block out at a time.
         seed: seed of the sampling noise; sample k of every method starts from the same noise.
+        agreement: rows whose images are compared with the teacher's from the same noise.
+        audit: rows whose images of the first training seed are scored under other protocols too.
+        interpolation: rows whose first training seed is sampled along paths between noises.
     """
 
     samples: Annotated[int, Field(ge=4)]
@@ -105,6 +108,9 @@ class EvaluationSpec(Strict):
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     neighbourhood: Annotated[int, Field(ge=1)] = 3
     seed: Annotated[int, Field(ge=0)] = 0
+    agreement: tuple[str, ...] = ()
+    audit: tuple[str, ...] = ()
+    interpolation: tuple[str, ...] = ()
 
 
 class Spec(Strict):
@@ -148,6 +154,12 @@ class Spec(Strict):
         for field, training in self._trainings():
             if (training.images is None) == (training.epochs is None):
                 raise ValueError(f"{field}: give either images or epochs")
+        for key in ("agreement", "audit", "interpolation"):
+            unknown = set(getattr(self.evaluation, key)) - set(self.methods)
+            if unknown:
+                raise ValueError(f"evaluation.{key}: no such row under methods: {', '.join(sorted(unknown))}")
+        if self.evaluation.agreement and self.teacher_row() is None:
+            raise ValueError("evaluation.agreement: needs a row of the method teacher under methods")
         for row in self.methods:
             try:
                 method = self.method(row)
@@ -177,6 +189,26 @@ class Spec(Strict):
     def rows(self) -> list[tuple[str, int]]:
         """Return (row name, steps) of every row of the table, for one seed."""
         return [(row, steps) for row in self.methods for steps in self.method(row).sampled_steps(self.steps)]
+
+    def teacher_row(self) -> tuple[str, int] | None:
+        """Return (row name, steps) of the first row of the method ``teacher``: students are held against it."""
+        for row, options in self.methods.items():
+            if options.method == "teacher":
+                return row, self.method(row).sampled_steps(self.steps)[0]
+        return None
+
+    def fold(self, row: str, name: str) -> Fold:
+        """Return the training called ``name`` of a row.
+
+        Raises:
+            SfddmError: no step count of the row needs a fold of that name.
+        """
+        method = self.method(row)
+        folds = {fold.name: fold for steps in method.sampled_steps(self.steps) for fold in method.folds(steps)}
+        if name not in folds:
+            known = ", ".join(folds) or "none: nothing is trained"
+            raise SfddmError(f"{self.name}: {row} has no fold {name!r}; it has {known}")
+        return folds[name]
 
     def student_training(self, row: str) -> TrainingOptions:
         """Return how the row's students are trained: its own ``training``, else ``students``."""

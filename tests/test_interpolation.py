@@ -170,8 +170,8 @@ def test_a_path_changes_nothing_but_the_initial_noise() -> None:
 def folders(tmp_path):
     from sklearn.datasets import load_digits
 
-    digits = np.round(load_digits().images[:40] * (255 / 16)).astype(np.uint8)[..., None]
-    write_store(tmp_path / "data" / "train", "digits", {}, (8, 8, 1), ((image, -1) for image in digits), count=40)
+    digits = np.round(load_digits().images[:120] * (255 / 16)).astype(np.uint8)[..., None]
+    write_store(tmp_path / "data" / "train", "digits", {}, (8, 8, 1), ((image, -1) for image in digits), count=120)
     save_model(tmp_path / "teacher", tiny_denoiser(make_schedule("cosine", 16)), {"depends_on": "x"})
     return tmp_path
 

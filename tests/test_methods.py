@@ -146,7 +146,7 @@ def test_its_loss_is_a_finite_scalar_that_pulls_at_the_student_alone(name: str) 
     gradients = [parameter.grad for parameter in student.network.parameters()]
     assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)
     assert has_gradient(student)
-    assert all(parameter.grad is None for parameter in teacher.parameters())
+    assert all(parameter.grad is None and not parameter.requires_grad for parameter in teacher.parameters())
     assert_same_weights(weights_of(teacher), before)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,27 @@ from numpy.typing import NDArray
 from sfddm.atomic import atomic_file, write_json
 from sfddm.errors import SfddmError
 from sfddm.methods.teacher import Teacher
-from sfddm.report.rows import Card, Collected, Provenance, Role, Row, Sampling, Score, read_record
+from sfddm.report.rows import (
+    Audit,
+    AuditOfRow,
+    Card,
+    Collected,
+    Interpolation,
+    InterpolationOfRow,
+    Provenance,
+    Role,
+    Row,
+    RowOf,
+    Sampling,
+    Score,
+    read_record,
+)
 from sfddm.spec import Spec
 
 #: Images of each row that are kept for the report.
 KEPT_IMAGES = 64
+#: Interpolated paths of each row that are kept for the report.
+KEPT_PATHS = 2
 #: The method's name in the rows of real against real.
 REAL = "real"
 
@@ -37,6 +54,8 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
     rows: list[Row] = []
     kept: dict[str, Images] = {}
     cards: list[Card] = []
+    audits: list[AuditOfRow] = []
+    interpolations: list[InterpolationOfRow] = []
     for seed in spec.seeds:
         folder = runs / f"seed-{seed}"
         teacher = read_record(folder / "teacher" / "model" / "card.json", Card, "train")
@@ -52,11 +71,25 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
             facts |= _sampling_costs(sampling, (trained or [teacher])[-1])
             score = read_record(place / "score.json", Score, "evaluate")
             rows.extend(_rows_of(score, facts | {"seed": seed}))
+            whose = RowOf.model_validate(facts | {"seed": seed})
+            if (place / "agreement.json").is_file():
+                agreement = read_record(place / "agreement.json", Score, "agree")
+                rows.extend(_rows_of(agreement, facts | {"seed": seed}))
+            audits += _audits(place, whose)
+            found, strips = _interpolations(place / "interpolation", whose)
+            interpolations += found
+            kept |= {f"interpolation/{row}/{steps}/{seed}/{name}": paths for name, paths in strips.items()}
     kept[REAL] = _first_images(
         runs / "data" / spec.evaluation.reference_split / "images.npy", expected=None, written_by="fetch"
     )
     floor = read_record(runs / "reference" / "score.json", Score, "reference")
-    collected = Collected(rows=tuple(rows), floor=tuple(_floor(spec, floor)), provenance=_provenance(spec, cards))
+    collected = Collected(
+        rows=tuple(rows),
+        floor=tuple(_floor(spec, floor)),
+        audits=tuple(audits),
+        interpolations=tuple(interpolations),
+        provenance=_provenance(spec, cards),
+    )
     # The samples go first: whoever finds metrics.json finds its samples too.
     with atomic_file(out / "samples.npz") as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **kept)  # type: ignore[arg-type]
@@ -74,12 +107,15 @@ def _role(spec: Spec, row: str) -> Role:
 
 
 def _facts(spec: Spec, row: str, steps: int) -> dict[str, Any]:
-    title = spec.method(row).row_title(steps)
+    method = spec.method(row)
     return {
         "experiment": spec.name,
         "method": row,
+        "method_name": method.name,
         "role": _role(spec, row),
-        "title": title,
+        "title": method.row_title(steps),
+        "index_set": method.index_set(steps),
+        "options": spec.methods[row].model_dump(mode="json"),
         "steps": steps,
     }
 
@@ -108,6 +144,35 @@ def _sampling_costs(sampling: Sampling, sampled: Card) -> dict[str, Any]:
 
 def _rows_of(score: Score, facts: dict[str, Any]) -> list[Row]:
     return [Row.model_validate(facts | figure.model_dump() | {"protocol": score.protocol}) for figure in score.rows]
+
+
+def _audits(place: Path, whose: RowOf) -> list[AuditOfRow]:
+    """Return the audit of a row's samples, or nothing where none was made."""
+    path = place / "audit.json"
+    if not path.is_file():
+        return []
+    audit = read_record(path, Audit, "audit")
+    return [AuditOfRow(**whose.model_dump(), rows=audit.rows, note=audit.note)]
+
+
+def _interpolations(folder: Path, whose: RowOf) -> tuple[list[InterpolationOfRow], dict[str, Images]]:
+    """Return a row's interpolation and the first of its paths by "kind/who", or nothing where none was made.
+
+    Raises:
+        SfddmError: the figures are there but their strips are not, or not as a whole.
+    """
+    if not (folder / "interpolation.json").is_file():
+        return [], {}
+    read = read_record(folder / "interpolation.json", Interpolation, "interpolate")
+    path = folder / "strips.npz"
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            strips = {name: np.array(archive[name][:KEPT_PATHS]) for name in archive.files}
+    except FileNotFoundError:
+        raise SfddmError(f"{path}: no such file; `sfddm interpolate` writes it") from None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise SfddmError(f"{path}: not an archive of arrays ({error})") from None
+    return [InterpolationOfRow(**whose.model_dump(), rows=read.rows, protocol=read.protocol)], strips
 
 
 def _floor(spec: Spec, score: Score) -> list[Row]:

@@ -29,6 +29,12 @@ _STYLES = {
     "kid": MetricStyle("Kernel distance (KID)", "lower", 4),
     "precision": MetricStyle("Precision", "higher", 3),
     "recall": MetricStyle("Recall", "higher", 3),
+    "psnr_teacher": MetricStyle("PSNR to the teacher, dB", "higher", 2),
+    "ssim_teacher": MetricStyle("SSIM to the teacher", "higher", 3),
+    "feature_distance_teacher": MetricStyle("Feature distance to the teacher", "lower", 2),
+    "psnr_teacher_control": MetricStyle("PSNR to the teacher, dB, other noise", "unknown", 2),
+    "ssim_teacher_control": MetricStyle("SSIM to the teacher, other noise", "unknown", 3),
+    "feature_distance_teacher_control": MetricStyle("Feature distance to the teacher, other noise", "unknown", 2),
 }
 
 

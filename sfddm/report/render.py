@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sfddm.atomic import atomic_file
+from sfddm.claims import CLAIMS_FOLDER, load_claims
+from sfddm.claims.fixed_point import fixed_points
+from sfddm.claims.show import SIGNS
+from sfddm.claims.verdict import anchor
 from sfddm.errors import SfddmError
 from sfddm.report import formats
 from sfddm.report.rows import Collected, read_record
 from sfddm.report.sections import Content, Images, interval_notes, sections_of
+from sfddm.report.verdicts import typeset
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-def render(collected: list[Path], out: Path) -> None:
+def render(collected: list[Path], out: Path, claims: Path = CLAIMS_FOLDER) -> None:
     """Write ``table.html``, ``table.md``, ``table.tex`` and ``metrics.json`` into ``out``.
 
     All four are made before the first is written, and each is written atomically.
@@ -28,11 +33,13 @@ def render(collected: list[Path], out: Path) -> None:
     Args:
         collected: folders that ``collect`` wrote, one for each experiment, in the order of the columns.
         out: the folder to write to; it is made if need be.
+        claims: the folder of claims; where there is none, nothing is judged.
 
     Raises:
-        SfddmError: a folder lacks a file or holds a figure that is not finite, or two hold one experiment.
+        SfddmError: a folder lacks a file or holds a figure that is not finite, two hold one experiment, or a file of
+            claims is broken.
     """
-    content = read_content(collected)
+    content = read_content(collected, claims)
     files = {
         "table.html": render_html(content),
         "table.md": _render_text(content, "table.md", formats.markdown_text),
@@ -44,8 +51,8 @@ def render(collected: list[Path], out: Path) -> None:
             temporary.write_text(text, encoding="utf-8")
 
 
-def read_content(collected: list[Path]) -> Content:
-    """Read collected folders.
+def read_content(collected: list[Path], claims: Path = CLAIMS_FOLDER) -> Content:
+    """Read collected folders and the claims.
 
     Raises:
         SfddmError: as ``render``.
@@ -61,7 +68,7 @@ def read_content(collected: list[Path]) -> Content:
             raise SfddmError(f"{folder}: the experiment {name!r} is already in the report; name each once")
         parts[name] = part
         samples[name] = _read_samples(folder / "samples.npz")
-    return Content(tuple(parts.values()), samples)
+    return Content(tuple(parts.values()), samples, load_claims(claims) if claims.is_dir() else ())
 
 
 def _read_samples(path: Path) -> dict[str, Images]:
@@ -75,13 +82,16 @@ def _read_samples(path: Path) -> dict[str, Images]:
 
 
 def merged(content: Content) -> dict[str, Any]:
-    """Return ``metrics.json``: all experiments' rows, real against real, and each one's provenance."""
+    """Return ``metrics.json``: all experiments' rows, real against real, each one's provenance, and the verdicts."""
     parts = [part.to_json() for part in content.collected]
     return {
         "schema": 1,
         "rows": [row for part in parts for row in part["rows"]],
         "floor": [row for part in parts for row in part["floor"]],
+        "audits": [one for part in parts for one in part["audits"]],
+        "interpolations": [one for part in parts for one in part["interpolations"]],
         "provenance": {part["provenance"]["experiment"]: part["provenance"] for part in parts},
+        "claims": [verdict.to_json() for verdict in content.verdicts],
     }
 
 
@@ -102,6 +112,9 @@ def _render_text(content: Content, template: str, escape: Callable[[object], str
     return environment.get_template(template).render(
         tables=content.tables,
         notes=interval_notes(content),
+        verdicts=content.verdicts,
+        points=fixed_points([row for part in content.collected for row in part.rows]),
+        signs=SIGNS,
         parts=[part.provenance for part in content.collected],
     )
 
@@ -129,11 +142,13 @@ def _environment(*, autoescape: bool, brackets: bool = False) -> Environment:
         keep_trailing_newline=True,
         **delimiters,
     )
+    environment.globals["anchor"] = anchor
     environment.filters |= {
         "count": formats.count_text,
         "duration": formats.duration_text,
         "milliseconds": formats.milliseconds_text,
         "plain": formats.plain_text,
         "minus": formats.typographic_minus,
+        "typeset": typeset,
     }
     return environment

@@ -43,6 +43,44 @@ class Score(Record):
     protocol: dict[str, Any]
 
 
+class AuditFigure(Figure):
+    """One row of ``audit.json``: the figure of the same samples under one protocol."""
+
+    protocol_name: str
+    title: str
+    description: str
+    images: Count
+    reference_images: Count
+    layer: str
+    resize: str
+    reference_split: str
+
+
+class Audit(Record):
+    """``audit.json``: one set of samples under several protocols; ``note`` says what may be compared."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    rows: tuple[AuditFigure, ...]
+    note: str
+
+
+class PathFigure(Figure):
+    """One row of ``interpolation.json``: a mean over ``pairs`` paths of one kind, in pixels or in features."""
+
+    who: str
+    kind: str
+    space: str
+    pairs: Count
+
+
+class Interpolation(Record):
+    """``interpolation.json``: the figures of the paths of one row and of its teacher."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    rows: tuple[PathFigure, ...]
+    protocol: dict[str, Any]
+
+
 class Sampling(Record):
     """``samples.json``: images sampled, seconds that took, network evaluations for one image, network's size."""
 
@@ -79,8 +117,11 @@ class Row(Figure):
     """One row of ``metrics.json``: a figure, what it was measured on and what it cost.
 
     Attributes:
+        method: the row's name in the spec; ``method_name`` is the method that implements it.
         role: "teacher" for the reference row, "real" for real against real, "method" for what competes.
         steps, seed: None for real against real, as are the costs.
+        index_set: the teacher's indices that sampling visits; None where that is not stated.
+        options: the row's options in the spec, every default filled in, as plain JSON.
         folds: trainings that the row needs besides the teacher's.
         images_seen, train_seconds: summed over the folds; the teacher's own for its row.
         network_evaluations: forward passes of student and teacher in training, summed over the folds.
@@ -89,8 +130,11 @@ class Row(Figure):
 
     experiment: str
     method: str
+    method_name: str | None = None
     role: Role
     title: str
+    index_set: tuple[Count, ...] | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
     steps: Count | None = None
     seed: Count | None = None
     nfe: Count | None = None
@@ -100,6 +144,31 @@ class Row(Figure):
     sample_seconds_per_image: Seconds | None = None
     parameters: Count | None = None
     network_evaluations: Count | None = None
+    protocol: dict[str, Any]
+
+
+class RowOf(Record):
+    """Which row of the table, of which seed, something belongs to."""
+
+    experiment: str
+    method: str
+    role: Role
+    title: str
+    steps: Count
+    seed: Count
+
+
+class AuditOfRow(RowOf):
+    """The audit of one row's samples."""
+
+    rows: tuple[AuditFigure, ...]
+    note: str
+
+
+class InterpolationOfRow(RowOf):
+    """The interpolation of one row; its strips lie in ``samples.npz``."""
+
+    rows: tuple[PathFigure, ...]
     protocol: dict[str, Any]
 
 
@@ -119,13 +188,15 @@ class Provenance(Record):
 
 
 class Collected(BaseModel):
-    """``collected/metrics.json``: everything measured in one experiment."""
+    """``collected/metrics.json``: everything measured in one experiment; audits and interpolations where made."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     schema_: Literal[1] = Field(default=1, alias="schema")
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
     floor: tuple[Row, ...]
+    audits: tuple[AuditOfRow, ...] = ()
+    interpolations: tuple[InterpolationOfRow, ...] = ()
     provenance: Provenance
 
     def to_json(self) -> dict[str, Any]:

@@ -8,16 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from sfddm.claims import Claim, Verdict, evaluate_claims
+from sfddm.claims.fixed_point import fixed_points
+from sfddm.claims.paths import rows_for_claims
+from sfddm.claims.verdict import anchor
+from sfddm.report.agreement import AGREEMENT_METRICS, agreement_of
+from sfddm.report.audits import audit_of
 from sfddm.report.costs import costs_of
 from sfddm.report.figures import MARKERS, distance_plot, strip_address, strip_layout, tiles_that_fit
+from sfddm.report.interpolations import interpolations_of
 from sfddm.report.rows import Collected
 from sfddm.report.tables import Cell, MetricTable, confidence_of, metric_table, metrics_of, seeds_of
+from sfddm.report.verdicts import verdict_values
 
 Images = NDArray[np.uint8]
 
@@ -29,15 +38,28 @@ class Content:
     Attributes:
         collected: one part for each experiment, in the order given.
         samples: for each experiment, "{row}/{steps}/{seed}" and "real" -> (N, H, W, C) images.
+        claims: what is judged by the figures.
     """
 
     collected: tuple[Collected, ...]
     samples: Mapping[str, Mapping[str, Images]]
+    claims: tuple[Claim, ...] = ()
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """Each claim's verdict."""
+        return evaluate_claims(
+            rows_for_claims(self.collected),
+            [row for part in self.collected for row in part.floor],
+            {part.provenance.experiment: part.provenance for part in self.collected},
+            self.claims,
+        )
 
     @property
     def tables(self) -> tuple[MetricTable, ...]:
-        """One table for each metric; the first is the main one."""
-        return tuple(metric_table(self.collected, metric) for metric in metrics_of(self.collected))
+        """One table for each metric of a score; the first is the main one. Agreement has a section of its own."""
+        metrics = [metric for metric in metrics_of(self.collected) if metric not in AGREEMENT_METRICS]
+        return tuple(metric_table(self.collected, metric) for metric in metrics)
 
     @property
     def slots(self) -> dict[str, int]:
@@ -63,7 +85,9 @@ def summary(content: Content) -> Section:
     glances = [
         _glance(table, index) | {"basis": _basis(parts[group.experiment])} for index, group in enumerate(table.groups)
     ]
-    return Section("summary", "In ten seconds", "summary.html", {"glances": glances, "style": table.style})
+    return Section(
+        "summary", "Best at each number of steps", "summary.html", {"glances": glances, "style": table.style}
+    )
 
 
 def _basis(part: Collected) -> str:
@@ -89,6 +113,22 @@ def _glance(table: MetricTable, index: int) -> dict[str, Any]:
         "lines": [line for line in lines if line["best"]],
         "references": [(line.title, cell) for line in (*table.references, *table.floors) for cell in line.cells[index]],
     }
+
+
+def verdicts(content: Content) -> Section | None:
+    """Say of every claim what came out, and where a student is the teacher in disguise."""
+    points = fixed_points([row for part in content.collected for row in part.rows])
+    if not content.verdicts and not points:
+        return None
+    titles = {part.provenance.experiment: part.provenance.title for part in content.collected}
+    anchors = {anchor(table.metric, line.method) for table in content.tables for line in table.lines}
+    anchors |= {anchor(t.metric, line.method) for t in content.tables for line in (*t.references, *t.floors)}
+    if any(row.metric in AGREEMENT_METRICS for part in content.collected for row in part.rows):
+        anchors.add("agreement")
+    if any(part.interpolations for part in content.collected):
+        anchors.add("interpolation")
+    values = verdict_values(content.verdicts, points, titles, anchors)
+    return Section("verdicts", "In ten seconds: what was reproduced", "verdicts.html", values)
 
 
 def main_table(content: Content) -> Section:
@@ -194,6 +234,28 @@ def _strip(images: Images, group: str, title: str, described: str) -> dict[str, 
     }
 
 
+def agreement(content: Content) -> Section | None:
+    """Show how near each row comes to its teacher from the same noise, beside the control of other noise."""
+    parts = [found for part in content.collected if (found := agreement_of(part)) is not None]
+    headings = [("PSNR, dB", "higher is nearer"), ("SSIM", "higher is nearer"), ("Feature distance", "lower is nearer")]
+    values = {"parts": parts, "headings": headings}
+    return Section("agreement", "Agreement with the teacher", "agreement.html", values) if parts else None
+
+
+def interpolation(content: Content) -> Section | None:
+    """Show the images on the way from one noise to another, and how smooth and realistic the way is."""
+    found = (interpolations_of(part, content.samples[part.provenance.experiment]) for part in content.collected)
+    parts = [one for one in found if one is not None]
+    title = "Interpolation in noise"
+    return Section("interpolation", title, "interpolations.html", {"parts": parts}) if parts else None
+
+
+def audit(content: Content) -> Section | None:
+    """Show how far the protocol alone moves the figure, and whether it changes the ranking."""
+    parts = [found for part in content.collected if (found := audit_of(part)) is not None]
+    return Section("audit", "Protocol audit", "audit.html", {"parts": parts}) if parts else None
+
+
 def costs(content: Content) -> Section:
     """Show what each row cost to train and to sample."""
     parts = [
@@ -207,13 +269,14 @@ def protocols(content: Content) -> Section:
     """Show how each experiment's figures were measured, and in what the real-against-real rows differ."""
     cards = []
     for part in content.collected:
-        shared, varying = common_protocol([row.protocol for row in part.rows])
+        rows = [row for row in part.rows if row.metric not in AGREEMENT_METRICS]
+        shared, varying = common_protocol([row.protocol for row in rows])
         floor, _ = common_protocol([row.protocol for row in part.floor])
         differing = {key: value for key, value in floor.items() if shared.get(key) != value}
         cards.append(
             {
                 "title": part.provenance.title,
-                "labels": list(dict.fromkeys(row.label for row in part.rows)),
+                "labels": list(dict.fromkeys(row.label for row in rows)),
                 "shared": shared,
                 "varying": varying,
                 "floor": differing,
@@ -256,11 +319,15 @@ def provenance(content: Content) -> Section:
 
 
 BUILDERS: tuple[Callable[[Content], Section | None], ...] = (
+    verdicts,
     summary,
     main_table,
     distances,
     samples,
+    agreement,
+    interpolation,
     further_tables,
+    audit,
     costs,
     protocols,
     provenance,

@@ -47,7 +47,7 @@ def distill_fold(
     Raises:
         SfddmError: the row has no such fold, or the teacher folder is not the model of that fold's teacher.
     """
-    method, fold = spec.method(row), find_fold(spec, row, fold_name)
+    method, fold = spec.method(row), spec.fold(row, fold_name)
     store = open_store(data / "train")
     teacher, teacher_card = load_model(teacher_folder)
     expected = fold.teacher or "teacher"
@@ -78,20 +78,6 @@ def distill_fold(
     }
     save_model(out, student, card | evaluations)
     checkpoint.unlink(missing_ok=True)
-
-
-def find_fold(spec: Spec, row: str, name: str) -> Fold:
-    """Return the fold of a row by its name.
-
-    Raises:
-        SfddmError: no step count of the row needs a fold of that name.
-    """
-    method = spec.method(row)
-    folds = {fold.name: fold for steps in method.sampled_steps(spec.steps) for fold in method.folds(steps)}
-    if name not in folds:
-        known = ", ".join(folds) or "none: nothing is trained"
-        raise SfddmError(f"{spec.name}: {row} has no fold {name!r}; it has {known}")
-    return folds[name]
 
 
 def make_student(method: Method, fold: Fold, teacher: Denoiser, seed: int) -> Denoiser:

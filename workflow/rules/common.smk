@@ -122,6 +122,11 @@ def template_files() -> list[Path]:
     return [file for file in ROOT.joinpath("report", "templates").rglob("*") if file.is_file()]
 
 
+def claims_files() -> list[str]:
+    """Return the files that say what the papers claim."""
+    return sorted(str(file) for file in Path("params/claims").glob("*.yaml"))
+
+
 def data_part(wildcards) -> str:
     """Return the digest of what the store depends on."""
     return digest_of(spec_of(wildcards.experiment).data.model_dump(mode="json"))
@@ -179,13 +184,10 @@ def method_of(wildcards) -> Method:
 
 def find_fold(wildcards) -> Fold:
     """Return the fold that a job trains."""
-    method = method_of(wildcards)
-    steps = method.sampled_steps(spec_of(wildcards.experiment).steps)
-    folds = {fold.name: fold for count in steps for fold in method.folds(count)}
-    if wildcards.fold not in folds:
-        known = ", ".join(folds) or "none: nothing is trained"
-        give_up(f"{wildcards.experiment}: {wildcards.method} has no fold {wildcards.fold}; it has {known}")
-    return folds[wildcards.fold]
+    try:
+        return spec_of(wildcards.experiment).fold(wildcards.method, wildcards.fold)
+    except SfddmError as error:
+        give_up(str(error))
 
 
 def model_folder(experiment: str, seed: str | int, method: str, fold: str | None) -> str:
@@ -211,6 +213,21 @@ def row_files(wildcards, name: str) -> list[str]:
     spec = spec_of(wildcards.experiment)
     place = f"reports/runs/{wildcards.experiment}"
     return [f"{place}/seed-{seed}/{row}/steps-{steps}/{name}" for seed in spec.seeds for row, steps in spec.rows()]
+
+
+def measured_rows(wildcards, key: str, name: str, every_seed: bool) -> list[str]:
+    """Return the files of one further measurement, for the rows that ``evaluation.{key}`` lists."""
+    spec = spec_of(wildcards.experiment)
+    seeds = spec.seeds if every_seed else spec.seeds[:1]
+    place = f"reports/runs/{wildcards.experiment}"
+    chosen = [(row, steps) for row, steps in spec.rows() if row in getattr(spec.evaluation, key)]
+    return [f"{place}/seed-{seed}/{row}/steps-{steps}/{name}" for seed in seeds for row, steps in chosen]
+
+
+def teacher_images(wildcards) -> str:
+    """Return the images of the teacher's row, which students are held against."""
+    row, steps = spec_of(wildcards.experiment).teacher_row()
+    return f"reports/runs/{wildcards.experiment}/seed-{wildcards.seed}/{row}/steps-{steps}/samples.npy"
 
 
 def all_models(wildcards) -> list[str]:

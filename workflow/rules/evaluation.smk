@@ -67,3 +67,77 @@ rule evaluate:
     shell:
         "sfddm evaluate params/{wildcards.experiment}.yaml --samples {input.images} --reference {params.reference}"
         " --out {output} --threads {threads} 2>&1 | tee -i {log}"
+
+
+rule agree:
+    input:
+        images=rules.sample.output.images,
+        teacher=teacher_images,
+    output:
+        f"{SEED}/{{method}}/steps-{{steps}}/agreement.json",
+    log:
+        "reports/logs/{experiment}/seed-{seed}/{method}/agree-{steps}.log",
+    benchmark:
+        "reports/benchmarks/{experiment}/seed-{seed}/{method}/agree-{steps}.tsv"
+    threads: 1
+    resources:
+        gpu=accelerators(),
+        mem_mb=2000,
+    params:
+        spec=evaluation_part,
+        code=code_of("sfddm.evaluation.agreement"),
+    shell:
+        "sfddm agree params/{wildcards.experiment}.yaml --samples {input.images} --teacher-samples {input.teacher}"
+        " --out {output} --threads {threads} 2>&1 | tee -i {log}"
+
+
+rule audit:
+    input:
+        images=rules.sample.output.images,
+        features=rules.reference.output.features,
+        data=f"{RUN}/data",
+    output:
+        f"{SEED}/{{method}}/steps-{{steps}}/audit.json",
+    log:
+        "reports/logs/{experiment}/seed-{seed}/{method}/audit-{steps}.log",
+    benchmark:
+        "reports/benchmarks/{experiment}/seed-{seed}/{method}/audit-{steps}.tsv"
+    threads: 1
+    resources:
+        gpu=accelerators(),
+        mem_mb=2000,
+    params:
+        spec=evaluation_part,
+        code=code_of("sfddm.evaluation.audit"),
+        reference=subpath(input.features, parent=True),
+    shell:
+        "sfddm audit params/{wildcards.experiment}.yaml --samples {input.images} --reference {params.reference}"
+        " --data {input.data} --out {output} --threads {threads} 2>&1 | tee -i {log}"
+
+
+rule interpolate:
+    input:
+        model=sampled_model,
+        teacher=f"{SEED}/teacher/model",
+        features=rules.reference.output.features,
+    output:
+        figures=f"{SEED}/{{method}}/steps-{{steps}}/interpolation/interpolation.json",
+        strips=f"{SEED}/{{method}}/steps-{{steps}}/interpolation/strips.npz",
+    log:
+        "reports/logs/{experiment}/seed-{seed}/{method}/interpolate-{steps}.log",
+    benchmark:
+        "reports/benchmarks/{experiment}/seed-{seed}/{method}/interpolate-{steps}.tsv"
+    threads: 1
+    resources:
+        gpu=accelerators(),
+        mem_mb=2000,
+    params:
+        spec=sampling_part,
+        protocol=evaluation_part,
+        code=method_code("sfddm.evaluation.interpolation"),
+        reference=subpath(input.features, parent=True),
+        out=subpath(output.figures, parent=True),
+    shell:
+        "sfddm interpolate params/{wildcards.experiment}.yaml --method {wildcards.method} --steps {wildcards.steps}"
+        " --model {input.model} --teacher {input.teacher} --reference {params.reference} --out {params.out}"
+        " --threads {threads} 2>&1 | tee -i {log}"

@@ -9,6 +9,11 @@ rule collect:
         images=lambda wildcards: row_files(wildcards, "samples.npy"),
         costs=lambda wildcards: row_files(wildcards, "samples.json"),
         scores=lambda wildcards: row_files(wildcards, "score.json"),
+        agreements=lambda wildcards: measured_rows(wildcards, "agreement", "agreement.json", every_seed=True),
+        audits=lambda wildcards: measured_rows(wildcards, "audit", "audit.json", every_seed=False),
+        paths=lambda wildcards: measured_rows(
+            wildcards, "interpolation", "interpolation/interpolation.json", every_seed=False
+        ),
     output:
         metrics=f"{RUN}/collected/metrics.json",
         samples=f"{RUN}/collected/samples.npz",
@@ -33,6 +38,7 @@ rule report:
     input:
         metrics=expand(f"{RUN}/collected/metrics.json", experiment=EXPERIMENTS),
         samples=expand(f"{RUN}/collected/samples.npz", experiment=EXPERIMENTS),
+        claims=claims_files(),
     output:
         html="reports/table.html",
         markdown="reports/table.md",

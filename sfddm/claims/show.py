@@ -1,0 +1,97 @@
+"""The verdicts on a terminal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sfddm.claims.evaluate import evaluate_claims
+from sfddm.claims.load import CLAIMS_FOLDER, load_claims
+from sfddm.claims.paths import rows_for_claims
+from sfddm.claims.verdict import WORDS, Verdict, Word
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: Where `sfddm report` writes by default.
+METRICS = Path("reports/metrics.json")
+#: A sign for each verdict, so that none depends on colour.
+SIGNS: dict[Word, str] = {"reproduced": "✔", "contradicted": "✘", "inconclusive": "≈", "not tested": "○"}
+_COLOURS: dict[Word, str] = {
+    "reproduced": "green",
+    "contradicted": "red",
+    "inconclusive": "yellow",
+    "not tested": "bright_black",
+}
+
+
+def print_claims(
+    metrics: Path = METRICS, as_json: bool = False, claims: Path = CLAIMS_FOLDER, console: Console | None = None
+) -> None:
+    """Print each claim with its verdict and the numbers behind it, as a table or as JSON.
+
+    Args:
+        metrics: a metrics.json or its folder. Where the default one does not exist yet, nothing is tested.
+        as_json: a list of verdicts as JSON.
+        claims: the folder of claims.
+        console: where to print; the standard output by default.
+
+    Raises:
+        SfddmError: a file is missing or broken.
+    """
+    from rich.console import Console
+
+    from sfddm.report.metrics_file import read_metrics
+
+    loaded = load_claims(claims)
+    parts = () if metrics == METRICS and not metrics.exists() else read_metrics(metrics)
+    verdicts = evaluate_claims(
+        rows_for_claims(parts),
+        [row for part in parts for row in part.floor],
+        {part.provenance.experiment: part.provenance for part in parts},
+        loaded,
+    )
+    if as_json:
+        print(json.dumps([verdict.to_json() for verdict in verdicts], indent=2, allow_nan=False))
+        return
+    console = console or Console()
+    if not parts:
+        console.print(f"{metrics} does not exist yet (`sfddm report` writes it): nothing is tested.")
+    for paper in dict.fromkeys(verdict.paper for verdict in verdicts):
+        _print_paper(paper, [verdict for verdict in verdicts if verdict.paper == paper], console)
+    console.print(tally(verdicts))
+
+
+def tally(verdicts: list[Verdict]) -> str:
+    """Return how many claims have each verdict, in words."""
+    counts = [(sum(verdict.verdict == word for verdict in verdicts), word) for word in WORDS]
+    return f"{len(verdicts)} claims: " + ", ".join(f"{count} {word}" for count, word in counts)
+
+
+def _print_paper(paper: str, verdicts: list[Verdict], console: Console) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=paper, title_justify="left", show_lines=True, expand=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("claim", ratio=2)
+    table.add_column("numbers", ratio=3)
+    for verdict in verdicts:
+        badge = Text(f"{SIGNS[verdict.verdict]} {verdict.verdict}", style=_COLOURS[verdict.verdict])
+        claim = Text(verdict.statement)
+        claim.append(f"\n{verdict.id} · {verdict.source}", style="dim")
+        table.add_row(badge, claim, Text(_numbers(verdict)))
+    console.print(table)
+
+
+def _numbers(verdict: Verdict) -> str:
+    lines = [verdict.because]
+    if len(verdict.cells) > 1:
+        for cell in verdict.cells:
+            lines.append(f"{SIGNS[cell.verdict]} {cell.experiment}{cell.at}: {cell.because}")
+    if verdict.basis:
+        lines.append(f"({verdict.basis})")
+    for because, published in verdict.published_by_reason.items():
+        lines.append(f"published: {'; '.join(map(str, published))}. {because}")
+    return "\n".join(lines)

@@ -1,0 +1,354 @@
+"""Protocol audit: the very same samples scored under several protocols, to show how far a protocol moves the figure.
+
+Every protocol gives a Frechet distance. They differ in the number of images, the layer, the resize, the file format in
+between and the real images; the samples do not differ. One is that of an earlier state of SFDDM's released code
+(``calc_fid`` at commit 43372ac): seed 123, ten Frechet distances of 100 generated against 100 real images each, five on
+a 192-wide and five on a 768-wide layer, and their mean. A covariance of 100 images has rank 99 at most; whatever lies
+beyond counts in full as distance, so such a figure is mostly bias and cannot be held against one from 50,000 images. It
+is computed as it stands.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfddm.atomic import write_json
+from sfddm.data.store import open_store
+from sfddm.errors import SfddmError
+from sfddm.evaluation.extractors import EXTRACTORS, extract_features, resize_of
+from sfddm.evaluation.figures import label_of, ruler_of
+from sfddm.evaluation.intervals import Blocks, Replicated, interval
+from sfddm.evaluation.metrics import Features
+from sfddm.evaluation.reference import _choose as choose_reference
+from sfddm.evaluation.reference import _Rows as Rows
+from sfddm.evaluation.reference import load_reference
+from sfddm.evaluation.score import _check_same_ruler as check_same_ruler
+from sfddm.evaluation.score import _open_samples as open_samples
+from sfddm.randomness import epoch_order
+
+if TYPE_CHECKING:
+    from sfddm.spec import EvaluationSpec, Spec
+
+Images = NDArray[np.uint8]
+
+FEWER_IMAGES = (500, 250)
+JPEG_QUALITIES = (95, 75)
+#: The released code's protocol: batches, images in each, its loader's seed.
+BATCHES, BATCH_IMAGES, BATCH_SEED = 10, 100, 123
+#: Each extractor's layers nearest to 192 and 768 wide; those of InceptionV3 are the code's own.
+NARROW_LAYERS = {"efficientnet-lite0": ("192", "672"), "inception-v3-compat": ("192", "768")}
+#: At most so many images of the other split.
+OTHER_SPLIT_IMAGES = 10_000
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One way to score; the keys of its row that do not come from the computation."""
+
+    protocol_name: str
+    title: str
+    description: str
+    layer: str
+    resize: str
+    reference_split: str
+    label: str
+
+
+@dataclass(frozen=True)
+class RealSide:
+    """What a Frechet distance needs to know of (M, D) real features.
+
+    Attributes:
+        count: M.
+        mean: (D,) float64.
+        trace: of the covariance.
+        root: (D, D) float64, the symmetric square root of the covariance.
+    """
+
+    count: int
+    mean: NDArray[np.float64]
+    trace: float
+    root: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Audit:
+    """What all protocols share. ``features`` has the samples' own under the spec's preprocessing, by layer."""
+
+    spec: Spec
+    own: Protocol
+    images: Images
+    features: dict[str, Features]
+    real: RealSide
+    data: Path
+    device: str
+
+    @property
+    def evaluation(self) -> EvaluationSpec:
+        return self.spec.evaluation
+
+    def row(self, protocol: Protocol, features: Features, real: RealSide | None = None) -> dict[str, Any]:
+        """Return the row of the Frechet distance between (N, D) features and real ones, with its interval."""
+        real = real or self.real
+        blocks = Blocks(len(features), self.evaluation.blocks)
+        figure = frechet_by_block(features, real, blocks)
+        low, high = interval(figure, blocks, self.evaluation.confidence, 0.0)
+        return _row(protocol, figure.value, low, high, len(features), real.count)
+
+    def features_of(self, images: Any, **changes: Any) -> Features:
+        """Return the main layer's features of images, under the spec's preprocessing but for ``changes``."""
+        evaluation = self.evaluation.model_copy(update=changes)
+        return extract_features(images, evaluation, self.device)[self.own.layer]
+
+
+def _row(
+    protocol: Protocol, value: float, low: float | None, high: float | None, images: int, reference_images: int
+) -> dict[str, Any]:
+    figure = {"metric": "frechet_distance", "value": value, "low": low, "high": high}
+    return vars(protocol) | figure | {"images": images, "reference_images": reference_images}
+
+
+def audit(spec: Spec, samples: Path, reference: Path, data: Path, out: Path, device: str = "cpu") -> None:
+    """Write the same samples' Frechet distance under several protocols to ``out``, whole or not at all.
+
+    The file is ``{"schema": 1, "rows": [...], "note": "..."}``, a row being ``{"protocol_name", "title",
+    "description", "metric", "label", "value", "low", "high", "images", "reference_images", "layer", "resize",
+    "reference_split"}``. Protocols that the images at hand are too few for, or that the extractor or the store
+    cannot give, are left out.
+
+    Args:
+        spec: the experiment.
+        samples: .npy file, uint8 (N, H, W, C); its first ``evaluation.samples`` images are scored.
+        reference: folder that ``write_reference`` wrote.
+        data: folder of stores.
+        out: the JSON file.
+        device: where the extractor runs.
+
+    Raises:
+        SfddmError: samples, reference or store are missing or do not fit the spec; the extractor's weights cannot be
+            had.
+    """
+    evaluation = spec.evaluation
+    images = np.asarray(open_samples(samples, spec))
+    statistics, ruler = load_reference(reference)
+    check_same_ruler(ruler_of(spec), ruler, reference)
+    own = _own(spec)
+    layers = (own.layer, *NARROW_LAYERS[evaluation.extractor])
+    features = extract_features(images, evaluation, device, layers)
+    real = RealSide(len(statistics.features), statistics.mean, float(np.trace(statistics.covariance)), statistics.root)
+    shared = _Audit(spec, own, images, features, real, data, device)
+    rows = [shared.row(own, features[own.layer]), *_fewer(shared), *_released(shared)]
+    rows += [*_other_resolution(shared), *_through_jpeg(shared), *_other_split(shared)]
+    note = (
+        "The same samples under every protocol. Figures of one column can be compared with each other, figures of "
+        "two columns cannot. Intervals cover the variation of the generated images with the sampling noise at this "
+        "number of images (for the released code's protocol, the spread between its batches), not the bias of a "
+        "small sample and not another training."
+    )
+    write_json(out, {"schema": 1, "rows": rows, "note": note})
+
+
+def _own(spec: Spec) -> Protocol:
+    evaluation = spec.evaluation
+    return Protocol(
+        protocol_name="own",
+        title="This report’s own",
+        description="the protocol of every other figure of this report",
+        layer=EXTRACTORS[evaluation.extractor].layer,
+        resize=resize_of(evaluation),
+        reference_split=evaluation.reference_split,
+        label=label_of("frechet_distance", evaluation.extractor),
+    )
+
+
+def _fewer(shared: _Audit) -> Iterator[dict[str, Any]]:
+    features = shared.features[shared.own.layer]
+    for count in FEWER_IMAGES:
+        if count < len(features):
+            description = f"the first {count} generated images against the same reference"
+            changed = {"protocol_name": f"images-{count}", "title": f"{count} images", "description": description}
+            yield shared.row(replace(shared.own, **changed), features[:count])
+
+
+def _released(shared: _Audit) -> Iterator[dict[str, Any]]:
+    """The released code's protocol: batch i is generated images 100 i .. against as many real ones of a shuffled set.
+
+    Where there are fewer than 1,000 images it has fewer batches, half of them on each layer; at least one on each.
+    """
+    real = _reference_images(shared)
+    batches = min(BATCHES, len(shared.images) // BATCH_IMAGES, len(real) // BATCH_IMAGES) // 2 * 2
+    if not batches:
+        return
+    order = epoch_order(BATCH_SEED, 0, len(real))[: batches * BATCH_IMAGES]
+    layers = NARROW_LAYERS[shared.evaluation.extractor]
+    theirs = extract_features(np.asarray(real[order]), shared.evaluation, shared.device, layers)
+    distances = []
+    for batch in range(batches):
+        layer = layers[0] if batch < batches // 2 else layers[1]
+        place = slice(batch * BATCH_IMAGES, (batch + 1) * BATCH_IMAGES)
+        distances.append(frechet_of_few(shared.features[layer][place], theirs[layer][place]))
+    low, high = stratified_interval(np.array(distances).reshape(2, -1), shared.evaluation.confidence)
+    protocol = replace(
+        shared.own,
+        protocol_name="released",
+        title="SFDDM’s code, history",
+        description=f"mean of {batches} Fréchet distances of {BATCH_IMAGES} generated against {BATCH_IMAGES} real "
+        f"images, half on a layer {layers[0]} wide and half on one {layers[1]} wide, seed {BATCH_SEED}; as in an "
+        "earlier state of the released code, which took layers of InceptionV3 192 and 768 wide",
+        layer=" and ".join(layers),
+        label=f"mean of {batches} {label_of('frechet_distance', shared.evaluation.extractor)}, layers "
+        f"{' and '.join(layers)}",
+    )
+    count = batches * BATCH_IMAGES
+    yield _row(protocol, float(np.mean(distances)), low, high, count, count)
+
+
+def frechet_of_few(x: Features, y: Features) -> float:
+    """Return the Frechet distance between (N, D) and (M, D) features, exact also where N or M is less than D.
+
+    With centred features A and B, divided by the roots of N - 1 and M - 1, the covariances are A'A and B'B, and
+    tr (A'A B'B)^(1/2) is the sum of the singular values of A B', an N x M matrix.
+    """
+    parts = []
+    for features in (x, y):
+        values = features.astype(np.float64)
+        mean = values.mean(axis=0)
+        parts.append((mean, (values - mean) / np.sqrt(len(values) - 1)))
+    (mean_x, a), (mean_y, b) = parts
+    roots = np.linalg.svd(a @ b.T, compute_uv=False)
+    return float(((mean_x - mean_y) ** 2).sum() + (a**2).sum() + (b**2).sum() - 2 * roots.sum())
+
+
+def stratified_interval(strata: NDArray[np.float64], confidence: float) -> tuple[float | None, float | None]:
+    """Return the interval of the mean of (S, n) values that differ systematically between the S strata.
+
+    Student's t with S (n - 1) degrees of freedom, the variance pooled within the strata; (None, None) for n = 1.
+    """
+    from scipy.special import stdtrit
+
+    count, size = strata.shape
+    if size < 2:
+        return None, None
+    error = float(np.sqrt(strata.var(axis=1, ddof=1).mean() / (count * size)))
+    half = float(stdtrit(count * (size - 1), (1 + confidence) / 2)) * error
+    return float(strata.mean()) - half, float(strata.mean()) + half
+
+
+def _other_resolution(shared: _Audit) -> Iterator[dict[str, Any]]:
+    """Resize both sides to half the side (twice, where that is too small); InceptionV3 has one size only."""
+    evaluation = shared.evaluation
+    if evaluation.extractor == "inception-v3-compat":
+        return
+    side = evaluation.extractor_resolution
+    side = side // 2 if side // 2 >= 32 else side * 2
+    changed = evaluation.model_copy(update={"extractor_resolution": side})
+    real = real_side(shared.features_of(_reference_images(shared), extractor_resolution=side))
+    protocol = replace(
+        shared.own,
+        protocol_name=f"resolution-{side}",
+        title=f"Resized to {side}",
+        description=f"generated and real images resized to {side}x{side} for the extractor",
+        resize=resize_of(changed),
+    )
+    yield shared.row(protocol, shared.features_of(shared.images, extractor_resolution=side), real)
+
+
+def _through_jpeg(shared: _Audit) -> Iterator[dict[str, Any]]:
+    for quality in JPEG_QUALITIES:
+        protocol = replace(
+            shared.own,
+            protocol_name=f"jpeg-{quality}",
+            title=f"JPEG, quality {quality}",
+            description=f"generated images saved as JPEG of quality {quality} before scoring, real ones not",
+        )
+        yield shared.row(protocol, shared.features_of(as_jpeg(shared.images, quality)))
+
+
+def as_jpeg(images: Images, quality: int) -> Images:
+    """Return (N, H, W, C) uint8 images as they come back from a JPEG file (Pillow; colour subsampled 4:2:0)."""
+    from PIL import Image
+
+    found = np.empty_like(images)
+    for k, image in enumerate(images):
+        buffer = io.BytesIO()
+        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "JPEG", quality=quality)
+        found[k] = np.asarray(Image.open(buffer)).reshape(image.shape)
+    return found
+
+
+def _other_split(shared: _Audit) -> Iterator[dict[str, Any]]:
+    split = "train" if shared.evaluation.reference_split == "test" else "test"
+    if not (shared.data / split).is_dir():
+        return
+    images = open_store(shared.data / split).images
+    if len(images) < 2:
+        return
+    if len(images) > OTHER_SPLIT_IMAGES:
+        rows = np.sort(epoch_order(BATCH_SEED, 0, len(images))[:OTHER_SPLIT_IMAGES])
+        images = Rows(images, rows)  # type: ignore[assignment]
+    protocol = replace(
+        shared.own,
+        protocol_name=f"split-{split}",
+        title=f"Against {split}",
+        description=f"against {len(images):,} real images of the {split} split",
+        reference_split=split,
+    )
+    yield shared.row(protocol, shared.features[shared.own.layer], real_side(shared.features_of(images)))
+
+
+def _reference_images(shared: _Audit) -> Any:
+    """Return the real images of the reference, in its order, read only where they are asked for."""
+    store = open_store(shared.data / shared.evaluation.reference_split)
+    rows, _ = choose_reference(len(store.images), shared.evaluation)
+    if len(rows) != shared.real.count:
+        raise SfddmError(
+            f"{store.folder}: gives {len(rows)} reference images, the reference was made from "
+            f"{shared.real.count}; make it again with `sfddm reference`"
+        )
+    return Rows(store.images, rows)
+
+
+def real_side(features: Features) -> RealSide:
+    """Return what the Frechet distance needs of (M, D) features."""
+    mean = features.mean(axis=0, dtype=np.float64)
+    if len(features) < len(mean):
+        # Eigenvectors of a covariance of low rank may not converge; singular vectors of the features do, and sooner.
+        _, roots, rows = np.linalg.svd((features - mean) / np.sqrt(len(features) - 1), full_matrices=False)
+        return RealSide(len(features), mean, float((roots**2).sum()), (rows.T * roots) @ rows)
+    scatter = np.zeros((len(mean), len(mean)))
+    for first in range(0, len(features), 4096):
+        centred = features[first : first + 4096] - mean
+        scatter += centred.T @ centred
+    values, columns = np.linalg.eigh(scatter / (len(features) - 1))
+    root = (columns * np.sqrt(np.maximum(values, 0))) @ columns.T
+    return RealSide(len(features), mean, float(values.sum()), root)
+
+
+def frechet_by_block(features: Features, real: RealSide, blocks: Blocks) -> Replicated:
+    """Return the Frechet distance between (N, D) features and real ones, and without each block.
+
+    With R the root of the real covariance and A the centred features over the root of N - 1, tr (S S_r)^(1/2) is the
+    sum of the roots of the eigenvalues of (A R)'(A R), or of (A R)(A R)' where that is smaller. X R is computed once.
+    """
+    values = features.astype(np.float64)
+    turned = values @ real.root
+
+    def distance(kept: NDArray[np.bool_]) -> float:
+        x, y = values[kept], turned[kept]
+        mean, scale = x.mean(axis=0), len(x) - 1
+        y -= y.mean(axis=0)
+        products = y @ y.T if len(y) < y.shape[1] else y.T @ y
+        roots = np.sqrt(np.maximum(np.linalg.eigvalsh(products / scale), 0))
+        trace = float(((x - mean) ** 2).sum()) / scale
+        return float(((mean - real.mean) ** 2).sum()) + trace + real.trace - 2 * float(roots.sum())
+
+    labels = blocks.labels()
+    without = [distance(labels != block) for block in range(blocks.count)]
+    return Replicated(distance(np.ones(len(features), dtype=bool)), np.array(without))

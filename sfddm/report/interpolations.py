@@ -1,0 +1,132 @@
+"""Interpolation in noise: the strips of a row, its teacher above it, and the numbers that describe the paths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfddm.report.figures import strip_address, strip_layout
+from sfddm.report.formats import interval_text
+from sfddm.report.rows import Collected, InterpolationOfRow, PathFigure
+
+Images = NDArray[np.uint8]
+
+#: Space and metric of each column of the table of numbers.
+COLUMNS = (
+    ("pixels", "path_length_ratio"),
+    ("pixels", "path_largest_step"),
+    ("features", "path_length_ratio"),
+    ("features", "path_largest_step"),
+    ("features", "intermediate_realism_ratio"),
+)
+_KINDS = {"linear": "Linear", "spherical": "Spherical"}
+_ORDER = ("teacher-reference", "teacher", "student")
+_DECIMALS = 3
+
+
+@dataclass(frozen=True)
+class PathLine:
+    """Whose paths, of which kind, and (value, text, interval) for each of ``COLUMNS``; None where undefined."""
+
+    who: str
+    kind: str
+    cells: tuple[tuple[float, str, str] | None, ...]
+
+
+def interpolations_of(part: Collected, samples: Mapping[str, Images]) -> dict[str, Any] | None:
+    """Return what the page shows of an experiment's interpolations, those of its first seed; None without any."""
+    if not part.interpolations:
+        return None
+    seed = min(one.seed for one in part.interpolations)
+    shown = sorted((one for one in part.interpolations if one.seed == seed), key=lambda one: -one.steps)
+    return {
+        "title": part.provenance.title,
+        "seed": seed,
+        "settings": shown[0].protocol.get("settings", {}),
+        "pairs": shown[0].protocol.get("pairs"),
+        "rows": [
+            {
+                "title": one.title,
+                "steps": one.steps,
+                "lines": _lines(one),
+                "sentence": realism_sentence(one),
+                "strips": _strips(one, samples),
+            }
+            for one in shown
+        ],
+    }
+
+
+def _name(who: str, one: InterpolationOfRow) -> str:
+    if who == "student":
+        return f"{one.title}, {one.steps} steps"
+    if who == "teacher":
+        return f"Teacher, {one.steps} steps"
+    return f"Teacher, {one.protocol.get('teacher_reference_steps') or 'reference'} steps"
+
+
+def _lines(one: InterpolationOfRow) -> list[PathLine]:
+    figures = {(row.who, row.kind, row.space, row.metric): row for row in one.rows}
+    lines = []
+    for kind, title in _KINDS.items():
+        for who in _ORDER:
+            cells = tuple(_cell(figures.get((who, kind, *column))) for column in COLUMNS)
+            if any(cells):
+                lines.append(PathLine(_name(who, one), title, cells))
+    fade = tuple(_cell(figures.get(("student", "cross-fade", *column))) for column in COLUMNS)
+    if any(fade):
+        lines.append(PathLine("Cross-fade of the same ends", "Control", fade))
+    return lines
+
+
+def _cell(row: PathFigure | None) -> tuple[float, str, str] | None:
+    if row is None:
+        return None
+    return row.value, f"{row.value:.{_DECIMALS}f}", interval_text(row.low, row.high, _DECIMALS)
+
+
+def realism_sentence(one: InterpolationOfRow) -> str:
+    """Say whether the row's inner images are more realistic than a cross-fade's, by their intervals."""
+    found = {(row.who, row.kind): row for row in one.rows if row.metric == "intermediate_realism_ratio"}
+    fade = found.get(("student", "cross-fade"))
+    parts = []
+    for kind, title in _KINDS.items():
+        row = found.get(("student", kind))
+        if row is None or fade is None:
+            continue
+        if None in (row.low, row.high, fade.low, fade.high):
+            verdict = "without an interval"
+        elif row.high < fade.low:  # type: ignore[operator]
+            verdict = "nearer to real images than the cross-fade’s"
+        elif row.low > fade.high:  # type: ignore[operator]
+            verdict = "farther from real images than the cross-fade’s"
+        else:
+            verdict = "not distinguishable from the cross-fade’s"
+        parts.append(f"{title.lower()} {row.value:.2f} against {fade.value:.2f}, {verdict}")
+    return f"Inner images: {'; '.join(parts)}." if parts else ""
+
+
+def _strips(one: InterpolationOfRow, samples: Mapping[str, Images]) -> list[dict[str, Any]]:
+    """Return each kept path's strips, teacher above student, and below them the cross-fade."""
+    prefix = f"interpolation/{one.method}/{one.steps}/{one.seed}"
+    strips = []
+    for kind, title in _KINDS.items():
+        paths = [(who, samples.get(f"{prefix}/{kind}/{who}")) for who in _ORDER]
+        present = [(who, images) for who, images in paths if images is not None]
+        for pair in range(len(present[0][1]) if present else 0):
+            group = f"{title}, from noise {2 * pair} to noise {2 * pair + 1}"
+            strips += [_strip(images[pair], group, _name(who, one)) for who, images in present]
+    fades = samples.get(f"{prefix}/cross-fade/student")
+    for pair in range(0 if fades is None else len(fades)):
+        group = "Control: cross-fade of the student’s ends, pixel by pixel"
+        strips.append(_strip(fades[pair], group, f"Ends {2 * pair} and {2 * pair + 1}"))  # type: ignore[index]
+    return strips
+
+
+def _strip(images: Images, group: str, title: str) -> dict[str, Any]:
+    alt = f"{title}: {group}, {len(images)} images, left to right"
+    return {"group": group, "title": title, "address": strip_address(images), "alt": alt, **strip_layout(images)}

@@ -1,0 +1,68 @@
+"""``metrics.json`` read back: of one experiment, as ``collect`` writes it, or of several, as ``render`` does."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from sfddm.errors import SfddmError
+from sfddm.report.rows import Collected
+from sfddm.spec import describe
+
+NAMES = ("metrics.json", "metrics.json.gz")
+
+
+def find_metrics(path: Path) -> Path:
+    """Return the file itself, or the metrics.json (.gz in large records) of a folder.
+
+    Raises:
+        SfddmError: there is none.
+    """
+    candidates = [path / name for name in NAMES] + [path / "collected" / NAMES[0]] if path.is_dir() else [path]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise SfddmError(f"{candidates[0]}: no such file; `sfddm collect` and `sfddm report` write it")
+
+
+def read_metrics(path: Path) -> tuple[Collected, ...]:
+    """Return one part for each experiment of a metrics.json; ``path`` is the file or its folder.
+
+    Raises:
+        SfddmError: the file is missing, is not JSON, lacks a key, or holds a figure that is not finite.
+    """
+    file = find_metrics(path)
+    content = _json(file)
+    try:
+        provenance = content["provenance"]
+        parts = {provenance["experiment"]: provenance} if "experiment" in provenance else dict(provenance)
+        return tuple(
+            Collected.model_validate(
+                {
+                    "schema": content["schema"],
+                    "rows": [row for row in content["rows"] if row["experiment"] == name],
+                    "floor": [row for row in content["floor"] if row["experiment"] == name],
+                    "audits": [one for one in content.get("audits", ()) if one["experiment"] == name],
+                    "interpolations": [one for one in content.get("interpolations", ()) if one["experiment"] == name],
+                    "provenance": part,
+                }
+            )
+            for name, part in parts.items()
+        )
+    except ValidationError as error:
+        raise SfddmError(f"{file}: {describe(error)}") from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SfddmError(f"{file}: not a metrics.json; rows, floor and provenance are needed ({error})") from None
+
+
+def _json(file: Path) -> Any:
+    try:
+        data = file.read_bytes()
+        return json.loads(gzip.decompress(data) if file.suffix == ".gz" else data)
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        raise SfddmError(f"{file}: not a JSON file ({error})") from None

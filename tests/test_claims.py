@@ -1,0 +1,349 @@
+"""Verdicts from rows: each kind of test, each verdict, several seeds, absent rows, and how cells add up."""
+
+from typing import Any
+
+import pytest
+
+from sfddm.claims import Claim, Verdict, evaluate_claims
+from sfddm.claims.fixed_point import EXPLANATION, UNEXPLAINED, fixed_points
+from sfddm.claims.verdict import Cell, Word, overall
+from sfddm.report.rows import Provenance, Row
+
+PROTOCOL = {"extractor": "inception-v3-compat", "data_label": "CIFAR-10", "generated_images": 50000}
+
+
+def row(method: str, value: float, steps: int | None = 16, half: float | None = 1.0, **facts: Any) -> Row:
+    content = {
+        "experiment": "one",
+        "method": method,
+        "method_name": method,
+        "role": "method",
+        "title": method.upper(),
+        "metric": "frechet_distance",
+        "label": "FID",
+        "value": value,
+        "low": None if half is None else value - half,
+        "high": None if half is None else value + half,
+        "steps": steps,
+        "seed": 0,
+        "index_set": None if steps is None else list(range(steps)),
+        "folds": 1,
+        "protocol": PROTOCOL,
+    }
+    return Row.model_validate(content | facts)
+
+
+def source(name: str = "one", timesteps: int = 1024) -> Provenance:
+    return Provenance(
+        experiment=name,
+        title=name,
+        notes=(),
+        spec={"schedule": {"timesteps": timesteps}, "evaluation": {"confidence": 0.95}},
+        spec_digest="ab",
+        commit="c0ffee",
+        data={"label": "CIFAR-10", "sha256": "cd"},  # type: ignore[arg-type]
+        versions={},
+        hardware="2 cores",
+        python="3.12",
+    )
+
+
+def judge(test: dict[str, Any], rows: list[Row], floor: list[Row] | None = None, **facts: Any) -> Verdict:
+    content = {"id": "a", "paper": "P", "reference": "R", "statement": "S.", "test": test} | facts
+    sources = {name: source(name) for name in dict.fromkeys(r.experiment for r in rows)}
+    (verdict,) = evaluate_claims(rows, floor or [], sources, [Claim.model_validate(content)])
+    return verdict
+
+
+def versus(relation: str = "lower", **facts: Any) -> dict[str, Any]:
+    return {"kind": "compare", "left": {"method": "a"}, "relation": relation, "right": {"method": "b"}} | facts
+
+
+@pytest.mark.parametrize(
+    ("relation", "left", "word"),
+    [
+        ("lower", 7.9, "reproduced"),
+        ("lower", 8.1, "inconclusive"),
+        ("lower", 10.0, "inconclusive"),
+        ("lower", 11.5, "inconclusive"),
+        ("lower", 12.1, "contradicted"),
+        ("higher", 7.9, "contradicted"),
+        ("higher", 12.1, "reproduced"),
+        ("at-least-as-low-as", 10.0, "reproduced"),
+        ("at-least-as-low-as", 9.0, "inconclusive"),
+        ("at-least-as-low-as", 12.1, "contradicted"),
+        ("at-least-as-high-as", 10.0, "reproduced"),
+        ("at-least-as-high-as", 12.1, "reproduced"),
+    ],
+)
+def test_one_seed_is_judged_by_whether_the_intervals_are_apart(relation: str, left: float, word: Word) -> None:
+    verdict = judge(versus(relation), [row("a", left), row("b", 10.0)])
+    assert verdict.verdict == word
+    (cell,) = verdict.cells
+    assert (cell.seeds, cell.images, cell.steps, cell.experiment) == (1, 50000, 16, "one")
+    assert [number.value for number in cell.numbers] == [left, 10.0]
+    assert cell.difference is not None
+    assert cell.difference[0] == pytest.approx(left - 10)
+
+
+def test_without_an_interval_nothing_is_decided() -> None:
+    assert judge(versus(), [row("a", 1.0, half=None), row("b", 10.0)]).verdict == "inconclusive"
+
+
+def test_several_seeds_are_compared_seed_by_seed() -> None:
+    """The teachers differ by 20 from seed to seed, the two methods by 1 +- 0.1 on each: pairing sees it."""
+    values = [(10.0, 11.0), (30.0, 31.1), (50.0, 50.9)]
+    rows = [row(m, v, seed=s) for s, pair in enumerate(values) for m, v in zip("ab", pair, strict=True)]
+    verdict = judge(versus(), rows)
+    assert verdict.verdict == "reproduced"
+    (cell,) = verdict.cells
+    assert cell.seeds == 3
+    # Differences -1, -1.1, -0.9: mean -1, s = 0.1, t_{0.975, 2} = 4.3027.
+    assert cell.difference == pytest.approx((-1.0, -1 - 4.3027 * 0.1 / 3**0.5, -1 + 4.3027 * 0.1 / 3**0.5), abs=1e-4)
+    # The same means with the seeds' differences scattered around 0 decide nothing.
+    rows = [row(m, v, seed=s) for s, pair in enumerate([(10.0, 15.0), (30.0, 28.0), (50.0, 50.0)]) for m, v in
+            zip("ab", pair, strict=True)]  # fmt: skip
+    assert judge(versus(), rows).verdict == "inconclusive"
+
+
+def test_only_common_seeds_are_compared() -> None:
+    verdict = judge(versus(), [row("a", 1.0, seed=0), row("a", 99.0, seed=1), row("b", 10.0, seed=0)])
+    assert (verdict.verdict, verdict.cells[0].seeds) == ("reproduced", 1)
+    verdict = judge(versus(), [row("a", 1.0, seed=0), row("b", 10.0, seed=1)])
+    assert (verdict.verdict, verdict.because.rsplit("; ", maxsplit=1)[-1]) == (
+        "not tested",
+        "the two share no training seed",
+    )
+
+
+def test_cells_are_matched_on_experiment_label_and_steps() -> None:
+    rows = [
+        row("a", 1.0, 16),
+        row("b", 10.0, 16),
+        row("a", 1.0, 8),
+        row("b", 0.0, 4),
+        row("a", 20.0, 4, experiment="two"),
+        row("b", 10.0, 4, experiment="two"),
+        row("a", 50.0, 16, label="FD other"),
+    ]
+    verdict = judge(versus(), rows)
+    assert [(cell.experiment, cell.steps, cell.verdict) for cell in verdict.cells] == [
+        ("one", 16, "reproduced"),
+        ("two", 4, "contradicted"),
+    ]
+    assert verdict.verdict == "inconclusive"
+
+
+def test_step_filters_and_fixed_steps() -> None:
+    rows = [row(m, v, n) for n in (16, 10, 8, 2) for m, v in (("a", n), ("b", 100.0))]
+
+    def seen(**steps: Any) -> list[int | None]:
+        return [cell.steps for cell in judge(versus(steps=steps), rows).cells]
+
+    assert seen(at_most=8) == [8, 2]
+    assert seen(listed=[10]) == [10]
+    assert seen(share_at_least=0.007, share_at_most=0.016) == [16, 10, 8]
+    assert seen(halving=False) == [10]
+    assert seen(at_least=10, halving=True) == [16]
+    nothing = judge(versus(steps={"at_most": 1}), rows)
+    assert (nothing.verdict, nothing.because) == (
+        "not tested",
+        "the rows a have 16, 10, 8, 2 steps, none of them at most 1",
+    )
+    fixed = judge(versus(left={"method": "a", "steps": 2}, right={"method": "a", "steps": 16}), rows)
+    assert [number.value for number in fixed.cells[0].numbers] == [2, 16]
+    assert fixed.verdict == "reproduced"
+
+
+def test_the_index_set_is_matched_where_that_is_asked() -> None:
+    rows = [row("a", 1.0), row("b", 10.0, index_set=list(range(1, 17)))]
+    assert judge(versus(), rows).verdict == "reproduced"
+    verdict = judge(versus(same_index_set=True), rows)
+    assert (verdict.verdict, len(verdict.cells)) == ("not tested", 1)
+    assert "do not visit the same indices" in verdict.because
+    other = row("c", 10.0, method_name="b")
+    chosen = judge(versus(same_index_set=True, right={"implements": "b"}), [*rows, other])
+    assert [number.name for number in chosen.cells[0].numbers] == ["A", "C"]
+    unknown = [row("a", 1.0, index_set=None), row("b", 10.0, index_set=None)]
+    assert judge(versus(same_index_set=True), unknown).verdict == "not tested"
+
+
+def test_rows_can_be_chosen_by_their_options() -> None:
+    rows = [
+        row("a", 1.0, options={"sampler": "ddim"}),
+        row("b", 10.0, options={"sampler": "ancestral"}),
+        row("c", 0.0, options={"sampler": "ddim"}),
+    ]
+    right = {"implements": ["b", "c"], "options": {"sampler": "ancestral"}}
+    assert [number.name for number in judge(versus(right=right), rows).cells[0].numbers] == ["A", "B"]
+    missing = judge(versus(right={"implements": "b", "options": {"eta": 1.0}}), rows)
+    assert missing.because == "no row of the method b (eta 1.0) with the figure frechet_distance was measured"
+
+
+@pytest.mark.parametrize(
+    ("left", "word"), [(11.0, "reproduced"), (12.0, "inconclusive"), (14.0, "contradicted"), (5.0, "reproduced")]
+)
+def test_within_a_factor_of_a_reference_at_its_own_steps(left: float, word: Word) -> None:
+    test = {"kind": "within", "left": {"method": "a"}, "right": {"method": "teacher"}, "factor": 1.2}
+    rows = [row("a", left, half=0.1), row("teacher", 10.0, 64, 0.5), row("teacher", 1.0, 32, 0.5)]
+    assert judge(test, rows).verdict == word
+    assert judge(test | {"right": {"method": "real"}}, rows[:1]).verdict == "not tested"
+
+
+def test_within_a_tolerance_where_higher_is_better_and_against_real_images() -> None:
+    test = {
+        "kind": "within",
+        "left": {"method": "a"},
+        "right": {"method": "real"},
+        "tolerance": 0.2,
+        "better": "higher",
+    }
+    real = row("real", 0.9, None, 0.01, seed=None, role="real")
+    for value, word in ((0.8, "reproduced"), (0.7, "inconclusive"), (0.5, "contradicted")):
+        rows = [row("a", value, half=0.01), row("a", value, half=0.01, seed=1)]
+        assert judge(test, rows[:1], [real]).verdict == word
+    several = judge(test, [row("a", 0.8), row("a", 0.801, seed=1)], [real])
+    assert (several.verdict, several.cells[0].seeds) == ("reproduced", 2)
+
+
+def test_folds_are_counted() -> None:
+    test = {"kind": "folds", "left": {"implements": "a"}, "equals": 1}
+    rows = [row("a", 1.0), row("b", 1.0, folds=3), row("a2", 1.0, 8, method_name="a", folds=2)]
+    verdict = judge(test, rows)
+    assert [cell.verdict for cell in verdict.cells] == ["reproduced", "contradicted"]
+    fewer = {"kind": "folds", "left": {"method": "a"}, "fewer_than": {"method": "b"}}
+    assert judge(fewer, rows).verdict == "reproduced"
+    assert judge(fewer, [rows[0], row("b", 1.0, folds=1)]).verdict == "contradicted"
+    assert judge(test, [row("a", 1.0, folds=None)]).verdict == "not tested"
+
+
+def test_a_figure_is_held_against_the_control_of_the_same_row() -> None:
+    pairs = [{"metric": "m", "control": "m_control", "relation": "higher"}]
+    test = {"kind": "control", "left": {"method": "a"}, "pairs": pairs}
+
+    def figures(value: float, method: str = "a") -> list[Row]:
+        return [
+            row(method, value, metric="m", label="M"),
+            row(method, 10.0, metric="m_control", label="M, other noise"),
+        ]
+
+    for value, word in ((13.0, "reproduced"), (10.5, "inconclusive"), (7.0, "contradicted")):
+        assert judge(test, figures(value)).verdict == word
+    assert judge(test, figures(13.0, "b")).because == "no row a has the figures m and m_control"
+    for other in (row("a", 10.0, 8, metric="m_control"), row("a", 10.0, metric="m_control", experiment="two")):
+        assert judge(test, [figures(13.0)[0], other]).verdict == "not tested"
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "word"), [(10.1, 0.05, "reproduced"), (10.8, 0.4, "inconclusive"), (15.0, 0.4, "contradicted")]
+)
+def test_an_ablation_takes_rows_that_differ_in_nothing_else(value: float, half: float, word: Word) -> None:
+    test = {
+        "kind": "ablation",
+        "left": {"implements": "s"},
+        "vary": ["index_set", "share"],
+        "among": {"index_set": ["uniform", "concentrated", [0, 5]]},
+        "tolerance": 0.1,
+    }
+
+    def one(name: str, value: float, **options: Any) -> Row:
+        default = {"index_set": "uniform", "share": 0.4, "norm": "l2", "title": name}
+        return row(name, value, half=half, method_name="s", options=default | options)
+
+    rows = [
+        one("x", 10.0),
+        one("y", value, index_set="concentrated", share=0.2),
+        one("l1", 99.0, norm="l1"),
+        one("quadratic", 99.0, index_set="quadratic"),
+        one("list", 10.05, index_set=[0, 5]),
+    ]
+    verdict = judge(test, rows)
+    assert verdict.verdict == word
+    (cell,) = verdict.cells
+    assert {link.method for link in cell.rows} == {"x", "y"}
+    assert judge(test, rows[:1] + rows[2:4]).verdict == "not tested"
+
+
+def test_an_invariant_is_reproduced_only_in_these_words() -> None:
+    test = {"kind": "invariant", "tests": ["tests/test_a.py::test_b"]}
+    verdict = judge(test, [row("a", 1.0)])
+    assert verdict.verdict == "reproduced"
+    assert verdict.because == (
+        "a property of the code, not a measurement: checked by the test tests/test_a.py::test_b at this commit (c0ffee)"
+    )
+    assert judge(test, []).verdict == "not tested"
+    assert judge({"kind": "none", "reason": "no"}, [row("a", 1.0)]).because == "no"
+
+
+@pytest.mark.parametrize(
+    ("cells", "word", "text"),
+    [
+        (["reproduced"] * 3, "reproduced", "of 3 comparisons, 3 reproduced"),
+        (["reproduced", "not tested", "reproduced"], "reproduced", "2 reproduced; 1 could not be made"),
+        (["contradicted", "inconclusive"], "contradicted", "1 contradicted, 1 inconclusive"),
+        (["reproduced", "inconclusive"], "inconclusive", "1 reproduced, 1 inconclusive"),
+        (["reproduced", "contradicted"], "inconclusive", "they disagree, so the claim as a whole is undecided"),
+        (["inconclusive"] * 2, "inconclusive", "2 inconclusive"),
+        (["not tested"] * 2, "not tested", "why"),
+        (["contradicted"], "contradicted", "why"),
+    ],
+)
+def test_how_cells_add_up(cells: list[Word], word: Word, text: str) -> None:
+    made = [Cell("one", 1, "m", "M", verdict, "why", (), 1, 1, ()) for verdict in cells]
+    assert overall(made)[0] == word
+    assert text in overall(made)[1]
+
+
+def test_a_published_figure_stands_beside_a_measured_one_only_under_its_protocol() -> None:
+    published = {
+        "what": "A",
+        "beside": {"method": "a"},
+        "label": "FID",
+        "value": 3.0,
+        "steps": 16,
+        "data": "CIFAR-10",
+        "extractor": "inception-v3-compat",
+        "generated_images": 50000,
+        "evidence": "Table 1",
+    }
+
+    def beside(protocol: dict[str, Any], steps: int = 16, **changes: Any) -> Any:
+        rows = [row("a", 4.0, steps, protocol=PROTOCOL | protocol), row("b", 9.0, steps)]
+        return judge(versus(), rows, published=[published | changes]).published[0]
+
+    assert beside({}).measured == ("one: A 4.00 [3.00, 5.00]",)
+    for protocol, reason in (
+        ({"data_label": "Digits"}, "data Digits, not CIFAR-10"),
+        ({"extractor": "e"}, "features e, not inception-v3-compat"),
+        ({"generated_images": 1797}, "1,797 images, not 50,000"),
+    ):
+        one = beside(protocol)
+        assert (one.measured, one.because) == ((), f"cannot be compared: one: {reason}")
+    assert "not measured at 16 steps" in beside({}, 8).because
+    assert "does not say how many images" in beside({}, generated_images=None).because
+    assert "no row c was measured" in beside({}, beside={"method": "c"}).because
+
+
+def test_the_fixed_point_is_found_and_explained() -> None:
+    def run(method: str, name: str, value: float, steps: int = 8, **facts: Any) -> list[Row]:
+        facts = {"method_name": name} | facts
+        return [row(method, value, steps, **facts), row(method, -value, steps, metric="kid", label="KID", **facts)]
+
+    teacher = {"options": {"initialisation": "teacher", "conditioning": "teacher-index"}}
+    ddim = run("ddim", "ddim", 5.0) + run("ddim", "ddim", 7.0, 4) + run("ddim", "ddim", 6.0, seed=1)
+    same = run("s", "sfddm", 5.0, **teacher) + run("s", "sfddm", 7.5, 4, **teacher) + run("s", "sfddm", 6.0, seed=1)
+    (point,) = fixed_points(ddim + same)
+    assert (point.student, point.control, point.steps, point.figures) == ("s", "ddim", (8,), 4)
+    assert point.explanation == EXPLANATION
+    assert fixed_points(ddim + run("s", "sfddm", 5.0, index_set=[1])) == []
+    assert (
+        fixed_points(
+            [*ddim, run("s", "sfddm", 5.0)[0], row("s", 1.0, 8, metric="kid", label="KID", method_name="sfddm")]
+        )
+        == []
+    )
+    assert (
+        fixed_points(ddim + run("s", "sfddm", 5.0, options={"initialisation": "random"}))[0].explanation == UNEXPLAINED
+    )
+    one_seed_differs = ddim + run("s", "sfddm", 5.0, **teacher) + run("s", "sfddm", 6.5, seed=1, **teacher)
+    assert fixed_points(one_seed_differs) == []

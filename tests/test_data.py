@@ -139,10 +139,7 @@ def test_digits_do_not_import_scikit_learn(tmp_path: Path) -> None:
         f"fetch(TypeAdapter(DataSpec).validate_python(keys), Path({str(tmp_path)!r}))\n"
         "print('sklearn' in sys.modules)\n"
     )
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
-        == "False\n"
-    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout == "False\n"
 
 
 @pytest.mark.parametrize("gz", [True, False])
@@ -163,8 +160,7 @@ def test_idx_is_downloaded_where_no_folder_has_it(tmp_path: Path) -> None:
     }
     with serving({f"/{name}": content for name, content in files.items()}) as server:
         downloads = {
-            name: {"url": f"{server.url}/{name}", "sha256": sha256(content)}
-            for name, content in files.items()
+            name: {"url": f"{server.url}/{name}", "sha256": sha256(content)} for name, content in files.items()
         }
         data = section("idx", folders=[tmp_path / "absent"], downloads=downloads)
         np.testing.assert_array_equal(fetched(data, tmp_path / "out").labels, LABELS)
@@ -232,9 +228,7 @@ def test_lsun_in_key_order_and_its_fraction(tmp_path: Path) -> None:
     keys = [b"e", b"b", b"a", b"d", b"c"]
     values = {key: png(image) for key, image in zip(keys, images, strict=True)}
     folders = {"train": write_lmdb(tmp_path / "lmdb", values), "test": tmp_path / "lmdb"}
-    data = section(
-        "lsun-lmdb", folders=folders, center_crop=8, channels=3, fraction=0.5, splits=["train", "test"]
-    )
+    data = section("lsun-lmdb", folders=folders, center_crop=8, channels=3, fraction=0.5, splits=["train", "test"])
     store = fetched(data, tmp_path / "out")
     np.testing.assert_array_equal(store.images, images[[2, 1], :8, 1:9])
     assert store.labels.tolist() == [-1, -1]

@@ -76,9 +76,7 @@ def test_a_file_put_by_hand_is_taken_without_a_server() -> None:
 def test_downloads_of_one_name_are_kept_apart() -> None:
     contents = {"/mnist/images.gz": b"digits", "/fashion/images.gz": b"clothes"}
     with serving(contents) as server:
-        wanted = [
-            Download(url=server.url + path, sha256=sha256(content)) for path, content in contents.items()
-        ]
+        wanted = [Download(url=server.url + path, sha256=sha256(content)) for path, content in contents.items()]
         paths = [fetch_file(download) for download in wanted]
     assert [path.read_bytes() for path in paths] == [b"digits", b"clothes"]
 

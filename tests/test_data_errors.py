@@ -138,9 +138,7 @@ def test_parquet_columns_that_do_not_fit(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet", [png(pictures(8, 8))] * 2, ["cat", "dog"])
     refused(parquet_section(path), tmp_path, "column 'label' is string; labels must be integers")
     refused(parquet_section(path, image_column="image"), tmp_path, "no column 'image'", "it has img, label")
-    refused(
-        parquet_section(path, image_column="label"), tmp_path, "column 'label' is string; images are binary"
-    )
+    refused(parquet_section(path, image_column="label"), tmp_path, "column 'label' is string; images are binary")
 
 
 @pytest.mark.parametrize(

@@ -73,10 +73,7 @@ def test_store_larger_than_memory_is_streamed(tmp_path: Path) -> None:
 def test_digest_is_that_of_the_content_alone(tmp_path: Path) -> None:
     images = pictures(5, 4, 4, 1)
     first = stored(tmp_path / "a", images, LABELS)
-    assert (
-        stored(tmp_path / "b", images, LABELS, label="other", source={"folder": "/elsewhere"}).digest
-        == first.digest
-    )
+    assert stored(tmp_path / "b", images, LABELS, label="other", source={"folder": "/elsewhere"}).digest == first.digest
     assert stored(tmp_path / "c", images, LABELS[::-1]).digest != first.digest
     assert stored(tmp_path / "d", images[::-1], LABELS).digest != first.digest
     assert stored(tmp_path / "e", images, LABELS, class_names=tuple("abcdef")).digest != first.digest
@@ -104,9 +101,7 @@ def tiny_store(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["images.npy", "labels.npy", "manifest.json"])
-@pytest.mark.parametrize(
-    "damage", ["absent", "empty", "cut in the header", "one byte short", "one byte longer"]
-)
+@pytest.mark.parametrize("damage", ["absent", "empty", "cut in the header", "one byte short", "one byte longer"])
 def test_a_damaged_store_does_not_open(tmp_path: Path, name: str, damage: str) -> None:
     path = tiny_store(tmp_path / "store") / name
     content = path.read_bytes()

@@ -52,9 +52,7 @@ def idx_bytes(array: np.ndarray) -> bytes:
     return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
-def write_idx(
-    folder: Path, images: np.ndarray, labels: list[int], prefix: str = "train", gz: bool = True
-) -> None:
+def write_idx(folder: Path, images: np.ndarray, labels: list[int], prefix: str = "train", gz: bool = True) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     contents = {"images-idx3": idx_bytes(images), "labels-idx1": idx_bytes(np.array(labels, np.uint8))}
     for name, content in contents.items():
@@ -62,9 +60,7 @@ def write_idx(
         path.write_bytes(gzip.compress(content) if gz else content)
 
 
-def write_parquet(
-    path: Path, cells: list[bytes | None], labels: list[Any], struct_cells: bool = True
-) -> Path:
+def write_parquet(path: Path, cells: list[bytes | None], labels: list[Any], struct_cells: bool = True) -> Path:
     import pyarrow
     import pyarrow.parquet
 

@@ -37,9 +37,7 @@ def decode_image(content: bytes | Path, place: str) -> Image:
     try:
         with Pillow.open(BytesIO(content) if isinstance(content, bytes) else content) as opened:
             if opened.mode.startswith(DEEP_MODES):
-                raise SfddmError(
-                    f"{place}: has more than 8 bits a channel (mode {opened.mode}); 8 are allowed"
-                )
+                raise SfddmError(f"{place}: has more than 8 bits a channel (mode {opened.mode}); 8 are allowed")
             return np.asarray(_without_transparency(ImageOps.exif_transpose(opened)))
     except FileNotFoundError:
         raise SfddmError(f"{place}: no such file") from None

@@ -116,9 +116,7 @@ class ResumingDownloader:
                 self._partial.unlink()
                 raise requests.ConnectionError("the partial file is longer than the file")
             response.raise_for_status()
-            resumed = (
-                response.status_code == requests.codes.partial_content and _range_start(response) == start
-            )
+            resumed = response.status_code == requests.codes.partial_content and _range_start(response) == start
             if start and not resumed:
                 start = 0
             self._receive(response, start)

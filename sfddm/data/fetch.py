@@ -35,9 +35,7 @@ def _fetch_split(data: DataSpec, split: Split, folder: Path) -> None:
         label=data.label,
         source=data.model_dump(mode="json"),
         shape=shape,
-        examples=track(
-            prepare(examples.items, shape, data.center_crop), f"{data.label} {split}", examples.count
-        ),
+        examples=track(prepare(examples.items, shape, data.center_crop), f"{data.label} {split}", examples.count),
         count=examples.count,
         class_names=data.class_names or examples.class_names,
     )

@@ -99,9 +99,7 @@ class Parquet(Source):
         for split, digests in self.sha256.items():
             expected = len(self.files.get(split, ()))
             if len(digests) != expected:
-                raise ValueError(
-                    f"sha256.{split} has {len(digests)} digests for {expected} files in files.{split}"
-                )
+                raise ValueError(f"sha256.{split} has {len(digests)} digests for {expected} files in files.{split}")
         return self
 
 

@@ -130,9 +130,7 @@ def verify_store(folder: Path) -> Store:
     for name, expected in store.manifest["sha256"].items():
         found = file_sha256(folder / name)
         if found != expected:
-            raise SfddmError(
-                f"{folder / name}: its sha256 is {found} but the manifest says {expected}; fetch it again"
-            )
+            raise SfddmError(f"{folder / name}: its sha256 is {found} but the manifest says {expected}; fetch it again")
     return store
 
 
@@ -153,9 +151,7 @@ def _check_image(place: str, image: Image, shape: Shape) -> None:
 
 def _check_label(place: str, label: int, class_names: Sequence[str]) -> None:
     if label < NO_LABEL or (class_names and label >= len(class_names)):
-        allowed = (
-            f"{NO_LABEL} (none) to {len(class_names) - 1}" if class_names else f"{NO_LABEL} (none) and above"
-        )
+        allowed = f"{NO_LABEL} (none) to {len(class_names) - 1}" if class_names else f"{NO_LABEL} (none) and above"
         raise SfddmError(f"{place} has label {label}; {allowed} is allowed")
 
 

@@ -13,9 +13,7 @@ Shape = tuple[int, int, int]
 """(H, W, C) of every image of a store."""
 
 
-def prepare(
-    examples: Iterable[Example], shape: Shape, center_crop: int | None
-) -> Iterator[tuple[Image, int]]:
+def prepare(examples: Iterable[Example], shape: Shape, center_crop: int | None) -> Iterator[tuple[Image, int]]:
     """Crop, convert and resize images one after another; yields (image (H, W, C) uint8, label).
 
     The rule for sizes: without ``center_crop`` every image must have the size of the first, and its largest

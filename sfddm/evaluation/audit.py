@@ -198,7 +198,7 @@ def _released(shared: _Audit) -> Iterator[dict[str, Any]]:
     protocol = replace(
         shared.own,
         protocol_name="released",
-        title="SFDDM’s code, history",
+        title="SFDDM’s code history",
         description=f"mean of {batches} Fréchet distances of {BATCH_IMAGES} generated against {BATCH_IMAGES} real "
         f"images, half on a layer {layers[0]} wide and half on one {layers[1]} wide, seed {BATCH_SEED}; as in an "
         "earlier state of the released code, which took layers of InceptionV3 192 and 768 wide",
@@ -265,7 +265,7 @@ def _through_jpeg(shared: _Audit) -> Iterator[dict[str, Any]]:
         protocol = replace(
             shared.own,
             protocol_name=f"jpeg-{quality}",
-            title=f"JPEG, quality {quality}",
+            title=f"JPEG quality {quality}",
             description=f"generated images saved as JPEG of quality {quality} before scoring, real ones not",
         )
         yield shared.row(protocol, shared.features_of(as_jpeg(shared.images, quality)))

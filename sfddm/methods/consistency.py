@@ -27,8 +27,8 @@ class ConsistencyOptions(MethodOptions):
     """How the path is cut and how the target follows.
 
     Attributes:
-        discretisation: N, the points of the path: the teacher's first step and N - 1 evenly spaced ones. Sampling visits
-            some of them.
+        discretisation: N, the points of the path: the teacher's first step and N - 1 evenly spaced ones. Sampling
+            visits some of them.
         target_decay: mu, the decay of the moving average that gives the target.
         sampler: "consistency" alternates f and fresh noise (Song et al., Algorithm 1).
     """

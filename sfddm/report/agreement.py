@@ -77,8 +77,8 @@ def _pair(metric: str, rows: dict[str, list[Row]], confidence: float) -> Pair | 
         return None
     same, other = (mean_over_seeds(rows[name], confidence) for name in (metric, metric + CONTROL))
     higher = style_of(metric).better == "higher"
-    worse, better = (other, same) if higher else (same, other)
-    nearer = worse.high is not None and better.low is not None and worse.high < better.low
+    below, above = (other, same) if higher else (same, other)
+    nearer = below.high is not None and above.low is not None and below.high < above.low
     return Pair(same, other, nearer)
 
 
@@ -88,7 +88,10 @@ def sentence_of(lines: Sequence[AgreementLine]) -> str:
     for position, name in enumerate(("PSNR", "SSIM", "feature distance")):
         pairs = [line.pairs[position] for line in lines]
         measured = [pair for pair in pairs if pair is not None]
-        counts.append(f"{sum(pair.nearer for pair in measured)} of {len(measured)} by {name}")
+        if measured:
+            counts.append(f"{sum(pair.nearer for pair in measured)} of {len(measured)} by {name}")
+    if not counts:
+        return "The control of other noise was not measured."
     return f"Same noise gives images nearer to the teacher’s, outside the intervals, in {_listed(counts)}."
 
 

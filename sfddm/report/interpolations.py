@@ -101,13 +101,13 @@ def realism_sentence(one: InterpolationOfRow) -> str:
         if None in (row.low, row.high, fade.low, fade.high):
             verdict = "without an interval"
         elif row.high < fade.low:  # type: ignore[operator]
-            verdict = "nearer to real images than the cross-fade’s"
+            verdict = "nearer to real images"
         elif row.low > fade.high:  # type: ignore[operator]
-            verdict = "farther from real images than the cross-fade’s"
+            verdict = "farther from real images"
         else:
-            verdict = "not distinguishable from the cross-fade’s"
-        parts.append(f"{title.lower()} {row.value:.2f} against {fade.value:.2f}, {verdict}")
-    return f"Inner images: {'; '.join(parts)}." if parts else ""
+            verdict = "not distinguishable"
+        parts.append(f"{title.lower()} {row.value:.2f} against {fade.value:.2f} ({verdict})")
+    return f"Realism of the inner images, against that of a cross-fade: {'; '.join(parts)}." if parts else ""
 
 
 def _strips(one: InterpolationOfRow, samples: Mapping[str, Images]) -> list[dict[str, Any]]:
@@ -122,7 +122,7 @@ def _strips(one: InterpolationOfRow, samples: Mapping[str, Images]) -> list[dict
             strips += [_strip(images[pair], group, _name(who, one)) for who, images in present]
     fades = samples.get(f"{prefix}/cross-fade/student")
     for pair in range(0 if fades is None else len(fades)):
-        group = "Control: cross-fade of the student’s ends, pixel by pixel"
+        group = "Control: cross-fade of pixels"
         strips.append(_strip(fades[pair], group, f"Ends {2 * pair} and {2 * pair + 1}"))  # type: ignore[index]
     return strips
 

@@ -18,9 +18,7 @@ def read_split(data: Hub, split: Split) -> Examples:
     Raises:
         SfddmError: a file cannot be fetched, is not parquet or lacks a column.
     """
-    return read_files(
-        [_fetch(data, name) for name in data.files[split]], data.image_column, data.label_column
-    )
+    return read_files([_fetch(data, name) for name in data.files[split]], data.image_column, data.label_column)
 
 
 def _fetch(data: Hub, name: str) -> Path:
@@ -29,9 +27,7 @@ def _fetch(data: Hub, name: str) -> Path:
 
     place = f"{name} of the data set {data.repo} at revision {data.revision}"
     try:
-        return Path(
-            huggingface_hub.hf_hub_download(data.repo, name, repo_type="dataset", revision=data.revision)
-        )
+        return Path(huggingface_hub.hf_hub_download(data.repo, name, repo_type="dataset", revision=data.revision))
     except LocalEntryNotFoundError:
         raise SfddmError(
             f"{place}: the hub cannot be reached and the file is not in its cache; "

@@ -38,9 +38,7 @@ def read_split(data: Idx, split: Split) -> Examples:
     with closing(_blocks(labels, dimensions=1)) as blocks:
         (label_count,), _ = next(blocks)
     if count != label_count:
-        raise SfddmError(
-            f"{images} holds {count} images but {labels} {label_count} labels; they must be as many"
-        )
+        raise SfddmError(f"{images} holds {count} images but {labels} {label_count} labels; they must be as many")
     return Examples(_examples(images, labels), count)
 
 
@@ -57,9 +55,7 @@ def find_file(data: Idx, name: str) -> Path:
     download = data.downloads.get(cast(IdxFile, f"{name}.gz"))
     looked = ", ".join(str(folder) for folder in data.folders)
     if download is None:
-        raise SfddmError(
-            f"{name}[.gz]: not in data.folders ({looked or 'empty'}), and data.downloads has no {name}.gz"
-        )
+        raise SfddmError(f"{name}[.gz]: not in data.folders ({looked or 'empty'}), and data.downloads has no {name}.gz")
     try:
         return fetch_file(download)
     except SfddmError as error:
@@ -90,9 +86,7 @@ def _blocks(path: Path, dimensions: int) -> Generator[tuple[tuple[int, ...], byt
             for entry in range(sizes[0]):
                 block = file.read(length)
                 if len(block) < length:
-                    raise SfddmError(
-                        f"{path}: truncated; its header promises {sizes[0]} entries, {entry} are whole"
-                    )
+                    raise SfddmError(f"{path}: truncated; its header promises {sizes[0]} entries, {entry} are whole")
                 yield sizes, block
             if file.read(1):
                 raise SfddmError(f"{path}: has bytes after the {sizes[0]} entries that its header promises")

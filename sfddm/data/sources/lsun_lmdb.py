@@ -24,9 +24,7 @@ def read_split(data: LsunLmdb, split: Split) -> Examples:
     folder = data.folders[split].expanduser()
     key = f"data.folders.{split}"
     if not ((folder / "data.mdb").is_file() or folder.is_file()):
-        raise SfddmError(
-            f"{folder}: no lmdb there; {key} must name a folder with data.mdb (church_outdoor_train_lmdb)"
-        )
+        raise SfddmError(f"{folder}: no lmdb there; {key} must name a folder with data.mdb (church_outdoor_train_lmdb)")
     entries = _count_entries(folder)
     share = data.fraction if split == "train" else 1.0
     count = min(entries, max(1, int(entries * share)))

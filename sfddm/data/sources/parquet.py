@@ -83,9 +83,7 @@ def _check_file(path: Path, image_column: str, label_column: str | None) -> int:
         raise SfddmError(f"{path}: not a whole parquet file ({_first_line(error)})") from None
     kind = _column_type(path, schema, image_column, "data.image_column")
     if not _holds_images(kind):
-        raise SfddmError(
-            f"{path}: column {image_column!r} is {kind}; images are binary or a struct with bytes"
-        )
+        raise SfddmError(f"{path}: column {image_column!r} is {kind}; images are binary or a struct with bytes")
     if label_column is not None:
         kind = _column_type(path, schema, label_column, "data.label_column")
         if not pyarrow.types.is_integer(kind):

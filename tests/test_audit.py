@@ -12,15 +12,9 @@ from test_evaluation_score import make_spec
 
 from sfddm.data.store import write_store
 from sfddm.errors import SfddmError
-from sfddm.evaluation.audit import (
-    as_jpeg,
-    audit,
-    frechet_by_block,
-    frechet_of_few,
-    real_side,
-    stratified_interval,
-)
+from sfddm.evaluation.audit import as_jpeg, audit
 from sfddm.evaluation.extractors import EXTRACTORS, extract_features
+from sfddm.evaluation.frechet import frechet_by_block, frechet_of_few, real_side, stratified_interval
 from sfddm.evaluation.intervals import Blocks
 from sfddm.evaluation.reference import write_reference
 from sfddm.evaluation.score import score

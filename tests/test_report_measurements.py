@@ -192,8 +192,8 @@ def test_interpolations_show_strips_teacher_above_student_and_compare_realism(ru
     strips = put_paths(place, {"linear": 1.0, "spherical": 1.3, "cross-fade": 1.25})
     page = page_of(spec, runs)
     text = section(page, "interpolation")
-    assert "linear 1.00 against 1.25, nearer to real images than the cross-fade’s" in text
-    assert "spherical 1.30 against 1.25, not distinguishable" in text
+    assert "linear 1.00 against 1.25 (nearer to real images)" in text
+    assert "spherical 1.30 against 1.25 (not distinguishable)" in text
     assert "means over 5 paths" in text
     alts = [unescape(alt) for alt in re.findall(r'<img[^>]* alt="([^"]*)"', page) if "noise 0 to noise 1" in alt]
     assert alts == [

@@ -45,12 +45,13 @@ class AuditLine:
 
 @dataclass(frozen=True)
 class AuditPart:
-    """One experiment's audit."""
+    """One experiment's audit: what it shows in a few sentences, and which pairs of methods change places."""
 
     title: str
     columns: tuple[Column, ...]
     groups: tuple[tuple[AuditLine, ...], ...]
     sentences: tuple[str, ...]
+    turns: tuple[str, ...]
     note: str
 
 
@@ -66,6 +67,11 @@ class Reversal:
     steps: int
     protocol: str
     resolved: bool
+
+    @property
+    def pair(self) -> tuple[str, str, int]:
+        """Both methods, and the steps at which they are compared."""
+        return self.ahead, self.behind, self.steps
 
 
 def audit_of(part: Collected) -> AuditPart | None:
@@ -87,7 +93,14 @@ def audit_of(part: Collected) -> AuditPart | None:
     lines = [_line(key, whose, means, columns) for key in means]
     keys = sorted({(line.role != "teacher", -line.steps) for line in lines})
     groups = tuple(tuple(line for line in lines if (line.role != "teacher", -line.steps) == key) for key in keys)
-    return AuditPart(part.provenance.title, columns, groups, tuple(sentences_of(lines, columns)), part.audits[0].note)
+    return AuditPart(
+        title=part.provenance.title,
+        columns=columns,
+        groups=groups,
+        sentences=tuple(sentences_of(lines, columns)),
+        turns=tuple(turns_of(lines, columns)),
+        note=part.audits[0].note,
+    )
 
 
 def _as_row(audit: AuditOfRow, figure: AuditFigure) -> Row:
@@ -154,30 +167,35 @@ def reversals_of(lines: Sequence[AuditLine], columns: Sequence[Column]) -> tuple
 
 
 def sentences_of(lines: Sequence[AuditLine], columns: Sequence[Column]) -> list[str]:
-    """Say whether the ranking changes under another protocol, where, and how far the figure itself moves."""
+    """Say how far the protocol moves the figure itself, and whether the ranking changes under another one."""
     reversals, pairs = reversals_of(lines, columns)
-    sentences = [_spread(lines, columns)]
+    turned = {reversal.pair for reversal in reversals}
+    resolved = len({reversal.pair for reversal in reversals if reversal.resolved})
     if not pairs:
-        sentences.append("No two methods at the same steps differ, so there is no ranking to change.")
-        return [sentence for sentence in sentences if sentence]
-    turned = list(dict.fromkeys((r.ahead, r.behind, r.steps) for r in reversals))
-    if not turned:
-        plural = "the one pair" if pairs == 1 else f"all {pairs} pairs"
-        sentences.append(f"The ranking does not change: {plural} of methods at the same steps keep their order.")
+        ranking = "No two methods at the same steps differ, so there is no ranking to change."
+    elif not turned:
+        kept = "the one pair" if pairs == 1 else f"all {pairs} pairs"
+        ranking = f"The ranking does not change: {kept} of methods at the same steps keep their order."
     else:
-        sentences.append(
+        ranking = (
             f"The ranking changes: of {pairs} pairs of methods at the same steps, {len(turned)} "
-            f"{'is' if len(turned) == 1 else 'are'} turned round by at least one protocol, "
-            f"{len({(r.ahead, r.behind, r.steps) for r in reversals if r.resolved})} of them with intervals apart."
+            f"{'is' if len(turned) == 1 else 'are'} turned round by at least one protocol, {resolved or 'none'} of "
+            "them with intervals apart under both protocols."
         )
-    for ahead, behind, steps in turned:
-        under = [r.protocol for r in reversals if (r.ahead, r.behind, r.steps) == (ahead, behind, steps)]
-        resolved = [r.resolved for r in reversals if (r.ahead, r.behind, r.steps) == (ahead, behind, steps)]
-        doubt = "" if any(resolved) else "; their intervals overlap"
-        sentences.append(
-            f"At {steps} steps {ahead} is ahead of {behind}, but behind it under: {', '.join(under)}{doubt}."
-        )
-    return [sentence for sentence in sentences if sentence]
+    return [sentence for sentence in (_spread(lines, columns), ranking) if sentence]
+
+
+def turns_of(lines: Sequence[AuditLine], columns: Sequence[Column]) -> list[str]:
+    """Name each pair of methods whose order changes, and under which protocols; those with intervals apart first."""
+    by_pair: dict[tuple[str, str, int], list[Reversal]] = {}
+    for reversal in reversals_of(lines, columns)[0]:
+        by_pair.setdefault(reversal.pair, []).append(reversal)
+    sentences = []
+    for (ahead, behind, steps), found in sorted(by_pair.items(), key=lambda item: not any(r.resolved for r in item[1])):
+        doubt = "" if any(reversal.resolved for reversal in found) else "; their intervals overlap"
+        under = ", ".join(reversal.protocol for reversal in found)
+        sentences.append(f"At {steps} steps {ahead} is ahead of {behind}, but behind it under: {under}{doubt}.")
+    return sentences
 
 
 def _spread(lines: Sequence[AuditLine], columns: Sequence[Column]) -> str:

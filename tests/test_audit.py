@@ -141,6 +141,15 @@ def test_protocols_move_the_figure_as_they_must(run) -> None:
     assert values["split-test"] != pytest.approx(values["own"], rel=0.01)
 
 
+def test_both_sides_are_resized_alike(run, digits) -> None:
+    folder, spec, written = run
+    larger = spec.evaluation.model_copy(update={"extractor_resolution": 64})
+    generated = extract_features(np.load(folder / "samples.npy")[:260], larger)["112"]
+    real = extract_features(digits[:450][np.sort(epoch_order_of_reference(450)[:440])], larger)["112"]
+    wanted = fidelity_distance(generated, real)
+    assert by_name(written)["resolution-64"]["value"] == pytest.approx(wanted, rel=1e-4)
+
+
 def test_the_released_codes_protocol_is_the_mean_over_batches_of_both_layers(run, digits) -> None:
     folder, spec, written = run
     generated = extract_features(np.load(folder / "samples.npy")[:200], spec.evaluation, layers=("192", "672"))

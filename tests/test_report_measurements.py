@@ -140,14 +140,20 @@ def put_audits(runs: Path, values: dict[str, dict[str, float]], steps: int = 16,
 
 def test_a_ranking_that_changes_is_told_with_its_protocol(run) -> None:
     spec, runs = run
-    put_audits(runs, {"ddim": {"own": 10.0, "small": 105.0}, "sfddm": {"own": 20.0, "small": 100.0}})
+    put_audits(
+        runs,
+        {
+            "ddim": {"own": 10.0, "small": 105.0, "near": 31.0},
+            "sfddm": {"own": 20.0, "small": 100.0, "near": 30.0},
+        },
+    )
     put_audits(runs, {"ddim": {"own": 10.0, "small": 50.0}, "sfddm": {"own": 11.5, "small": 49.0}}, steps=4)
     put_audits(runs, {"teacher": {"own": 1.0, "small": 200.0}}, steps=32)
     text = section(page_of(spec, runs), "audit")
     assert (
         "of 2 pairs of methods at the same steps, 2 are turned round by at least one protocol, 1 of them with" in text
     )
-    assert "At 16 steps DDIM is ahead of SFDDM, but behind it under: Title of small." in text
+    assert "At 16 steps DDIM is ahead of SFDDM, but behind it under: Title of small, Title of near." in text
     assert "At 4 steps DDIM is ahead of SFDDM, but behind it under: Title of small; their intervals overlap." in text
     # The teacher's own samples move most, although it is not ranked.
     assert "by up to a factor of 200: the samples of Teacher" in text
@@ -155,14 +161,23 @@ def test_a_ranking_that_changes_is_told_with_its_protocol(run) -> None:
     assert "A note of the audit." in text
     audits = read(runs / "collected")["audits"]
     assert {(one["method"], one["steps"], one["seed"], len(one["rows"])) for one in audits} == {
-        ("ddim", 16, 0, 2),
-        ("sfddm", 16, 0, 2),
+        ("ddim", 16, 0, 3),
+        ("sfddm", 16, 0, 3),
         ("ddim", 4, 0, 2),
         ("sfddm", 4, 0, 2),
         ("teacher", 32, 0, 2),
     }
     merged = json.loads((runs / "out" / "metrics.json").read_text())
     assert merged["audits"] == audits
+
+
+def test_a_ranking_that_changes_within_the_intervals_only_is_told_so(run) -> None:
+    spec, runs = run
+    put_audits(runs, {"ddim": {"own": 10.0, "near": 31.0}, "sfddm": {"own": 20.0, "near": 30.0}})
+    text = section(page_of(spec, runs), "audit")
+    assert "of 1 pairs" not in text
+    assert "1 is turned round by at least one protocol, none of them with intervals apart under both" in text
+    assert "under: Title of near; their intervals overlap." in text
 
 
 def test_a_ranking_that_stays_and_ties_are_told(run) -> None:
@@ -189,11 +204,11 @@ def test_audits_of_several_seeds_are_ranked_by_their_means(tmp_path: Path) -> No
 def test_interpolations_show_strips_teacher_above_student_and_compare_realism(run) -> None:
     spec, runs = run
     place = runs / "seed-0" / "sfddm" / "steps-4"
-    strips = put_paths(place, {"linear": 1.0, "spherical": 1.3, "cross-fade": 1.25})
+    strips = put_paths(place, {"linear": 1.0, "spherical": 1.22, "cross-fade": 1.25})
     page = page_of(spec, runs)
     text = section(page, "interpolation")
     assert "linear 1.00 against 1.25 (nearer to real images)" in text
-    assert "spherical 1.30 against 1.25 (not distinguishable)" in text
+    assert "spherical 1.22 against 1.25 (not distinguishable)" in text
     assert "means over 5 paths" in text
     alts = [unescape(alt) for alt in re.findall(r'<img[^>]* alt="([^"]*)"', page) if "noise 0 to noise 1" in alt]
     assert alts == [

@@ -178,7 +178,7 @@ def sentences_of(lines: Sequence[AuditLine], columns: Sequence[Column]) -> list[
         ranking = f"The ranking does not change: {kept} of methods at the same steps keep their order."
     else:
         ranking = (
-            f"The ranking changes: of {pairs} pairs of methods at the same steps, {len(turned)} "
+            f"The ranking changes: of {pairs} pair{'s' if pairs > 1 else ''} of methods at the same steps, {len(turned)} "
             f"{'is' if len(turned) == 1 else 'are'} turned round by at least one protocol, {resolved or 'none'} of "
             "them with intervals apart under both protocols."
         )

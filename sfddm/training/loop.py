@@ -18,7 +18,7 @@ from sfddm.denoiser import Denoiser
 from sfddm.errors import SfddmError
 from sfddm.methods.base import Loss, TrainingOptions
 from sfddm.randomness import training_noise
-from sfddm.training.checkpoint import load_checkpoint, save_checkpoint
+from sfddm.training.checkpoint import Averages, load_checkpoint, save_checkpoint
 from sfddm.training.ema import MovingAverage
 from sfddm.training.feed import Feed
 from sfddm.training.progress import ProgressLog
@@ -85,65 +85,85 @@ def train(
         SfddmError: the loss became NaN or infinite; nothing of that step is kept.
     """
     accelerator = Accelerator(mixed_precision=options.mixed_precision, cpu=device.type == "cpu")
-    student.to(device).train()
-    bare = student.network
-    optimizer = torch.optim.AdamW(
-        bare.parameters(),
-        lr=options.learning_rate,
-        betas=options.adam_betas,
-        weight_decay=options.weight_decay,
-    )
-    averages = {"average": MovingAverage(bare, options.ema)} if options.ema else {}
-    if target is not None:
-        copy = target.to(device).network
-        averages["target"] = MovingAverage(bare, target_decay, into=copy, ramp=False)
-    first, seconds_before = load_checkpoint(checkpoint, bare, optimizer, averages)
-    wrapped = torch.compile(bare) if options.compile else bare
-    student.network = accelerator.prepare_model(wrapped)
-
+    state = _make_state(student.to(device).train(), options, target, target_decay)
+    first, seconds_before = load_checkpoint(checkpoint, state.network, state.optimizer, state.averages)
     total = step_count(options, len(images))
     if first > total:
         raise SfddmError(
             f"{checkpoint}: not a checkpoint of this training (step {first} of {total}); delete it to start over"
         )
+    student.network = accelerator.prepare_model(torch.compile(state.network) if options.compile else state.network)
     feed = Feed(images, options.batch_size, seed, options.shuffle, device)
-    share = slice(accelerator.process_index, None, accelerator.num_processes)
     started = saved = time.monotonic()
     with ProgressLog(title, total, options.batch_size, first) as progress:
         for step in range(first, total):
-            x0 = feed.batch(step)  # (B, C, H, W)
-            noise, k, flips = training_noise(seed, step, tuple(x0.shape), len(student.index_set), device)
-            if options.horizontal_flip:
-                x0 = torch.where(flips.view(-1, 1, 1, 1), x0.flip(-1), x0)
-            optimizer.param_groups[0]["lr"] = learning_rate(options, step, total)
+            x0, noise, k = _batch(feed, seed, step, len(student.index_set), options.horizontal_flip)
+            share = slice(accelerator.process_index, None, accelerator.num_processes)
             with accelerator.autocast():
-                loss = batch_loss(x0[share], noise[share], k[share])
-            accelerator.backward(loss.total)
-            norm = torch.nn.utils.clip_grad_norm_(bare.parameters(), options.gradient_clip or math.inf)
-            if device.type == "cpu" or progress.due(step + 1):
-                _check_finite(loss.total, norm, title, step)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            for average in averages.values():
-                average.update(step)
-
-            now = time.monotonic()
-            if progress.due(step + 1):
-                progress.show(step + 1, loss=loss.total.item())
-            stop = step + 1 == stop_after
-            if (now - saved > options.checkpoint_seconds or stop) and accelerator.is_main_process:
-                _check_finite(loss.total, norm, title, step)
+                loss = batch_loss(x0[share], noise[share], k[share]).total
+            accelerator.backward(loss)
+            norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), options.gradient_clip or math.inf)
+            now, stop = time.monotonic(), step + 1 == stop_after
+            save = (now - saved > options.checkpoint_seconds or stop) and accelerator.is_main_process
+            show = progress.due(step + 1)
+            if device.type == "cpu" or show or save:  # elsewhere a look at the loss makes the host wait
+                _check_finite(loss, norm, title, step)
+            state.update(step, learning_rate(options, step, total))
+            if show:
+                progress.show(step + 1, loss=loss.item())
+            if save:
                 spent = seconds_before + now - started
-                save_checkpoint(checkpoint, bare, optimizer, averages, step=step + 1, seconds=spent)
-                saved = time.monotonic()
+                save_checkpoint(
+                    checkpoint, state.network, state.optimizer, state.averages, step=step + 1, seconds=spent
+                )
+                saved = now
             if stop:
                 break
-    _check_weights(bare, title)
-    student.network = bare
-    if "average" in averages:
-        averages["average"].copy_to_network()
+    _check_weights(state.network, title)
+    student.network = state.network
+    if "average" in state.averages:
+        state.averages["average"].copy_to_network()
     seconds = seconds_before + time.monotonic() - started
     return TrainingResult(total, total * options.batch_size, seconds)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What a training changes: the bare network, the optimiser's moments, the moving averages."""
+
+    network: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    averages: Averages
+
+    def update(self, step: int, rate: float) -> None:
+        """Take one step along the gradients at hand."""
+        self.optimizer.param_groups[0]["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        for average in self.averages.values():
+            average.update(step)
+
+
+def _make_state(student: Denoiser, options: TrainingOptions, target: Denoiser | None, target_decay: float) -> _State:
+    network = student.network
+    optimizer = torch.optim.AdamW(
+        network.parameters(),
+        lr=options.learning_rate,
+        betas=options.adam_betas,
+        weight_decay=options.weight_decay,
+    )
+    averages = {"average": MovingAverage(network, options.ema)} if options.ema else {}
+    if target is not None:
+        copy = target.to(student.index_set.device).network
+        averages["target"] = MovingAverage(network, target_decay, into=copy, ramp=False)
+    return _State(network, optimizer, averages)
+
+
+def _batch(feed: Feed, seed: int, step: int, positions: int, flip: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Return x0 (B, C, H, W), noise (B, C, H, W) and k (B,) of a step."""
+    x0 = feed.batch(step)
+    noise, k, flips = training_noise(seed, step, tuple(x0.shape), positions, feed.device)
+    return (torch.where(flips.view(-1, 1, 1, 1), x0.flip(-1), x0) if flip else x0), noise, k
 
 
 def _check_finite(loss: Tensor, norm: Tensor, title: str, step: int) -> None:

@@ -164,8 +164,8 @@ class Spec(Strict):
             try:
                 method = self.method(row)
                 for steps in method.sampled_steps(self.steps):
+                    method.folds(steps)  # first: it knows best why a step count is out of reach
                     method.index_set(steps)
-                    method.folds(steps)
             except SfddmError as error:
                 raise ValueError(f"methods.{row}: {error}") from None
         return self

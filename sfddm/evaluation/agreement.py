@@ -19,7 +19,7 @@ from sfddm.atomic import write_json
 from sfddm.errors import SfddmError
 from sfddm.evaluation.extractors import EXTRACTORS, extract_features, resize_of
 from sfddm.evaluation.intervals import Blocks, Replicated, interval
-from sfddm.evaluation.score import _open_samples as open_samples
+from sfddm.evaluation.score import open_samples
 
 if TYPE_CHECKING:
     from sfddm.spec import Spec

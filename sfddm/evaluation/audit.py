@@ -27,11 +27,8 @@ from sfddm.evaluation.figures import label_of, ruler_of
 from sfddm.evaluation.frechet import RealSide, frechet_by_block, frechet_of_few, real_side, stratified_interval
 from sfddm.evaluation.intervals import Blocks, interval
 from sfddm.evaluation.metrics import Features
-from sfddm.evaluation.reference import _choose as choose_reference
-from sfddm.evaluation.reference import _Rows as Rows
-from sfddm.evaluation.reference import load_reference
-from sfddm.evaluation.score import _check_same_ruler as check_same_ruler
-from sfddm.evaluation.score import _open_samples as open_samples
+from sfddm.evaluation.reference import RowsOf, choose_reference, load_reference
+from sfddm.evaluation.score import check_same_ruler, open_samples
 from sfddm.randomness import epoch_order
 
 if TYPE_CHECKING:
@@ -245,7 +242,7 @@ def _other_split(shared: _Audit) -> Iterator[dict[str, Any]]:
         return
     if len(images) > OTHER_SPLIT_IMAGES:
         rows = np.sort(epoch_order(BATCH_SEED, 0, len(images))[:OTHER_SPLIT_IMAGES])
-        images = Rows(images, rows)  # type: ignore[assignment]
+        images = RowsOf(images, rows)  # type: ignore[assignment]
     protocol = replace(
         shared.own,
         protocol_name=f"split-{split}",
@@ -265,4 +262,4 @@ def _reference_images(shared: _Audit) -> Any:
             f"{store.folder}: gives {len(rows)} reference images, the reference was made from "
             f"{shared.real.count}; make it again with `sfddm reference`"
         )
-    return Rows(store.images, rows)
+    return RowsOf(store.images, rows)

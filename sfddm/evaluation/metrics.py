@@ -61,18 +61,18 @@ def reference_statistics(features: Features, neighbourhood: int, device: str = "
     """
     import torch
 
+    from sfddm.evaluation.frechet import real_side
+
     _check_neighbourhood(len(features), neighbourhood, "reference")
     moments = _moments(features, device)
     covariance = moments.scatter / (moments.count - 1)
-    values, vectors = torch.linalg.eigh(covariance)
-    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     everything = torch.zeros(len(features), dtype=torch.int64, device=device)
     count = len(features)
     return ReferenceStatistics(
         features=features,
         mean=moments.mean.cpu().numpy(),
         covariance=covariance.cpu().numpy(),
-        root=root.cpu().numpy(),
+        root=real_side(features).root,
         kernel_mean=float(_kernel_sums_within(features, everything, 1, device).sum()) / (count * (count - 1)),
         squared_radii=_nearest_by_block(features, everything, 1, neighbourhood, device)[:, 0, -1].cpu().numpy(),
         neighbourhood=neighbourhood,

@@ -44,8 +44,8 @@ def write_reference(spec: Spec, data: Path, out: Path, device: str = "cpu") -> N
 
     evaluation = spec.evaluation
     store = open_store(data / evaluation.reference_split)
-    chosen, others = _choose(len(store.images), evaluation)
-    images = _Rows(store.images, np.concatenate([chosen, others]))
+    chosen, others = choose_reference(len(store.images), evaluation)
+    images = RowsOf(store.images, np.concatenate([chosen, others]))
     layer = EXTRACTORS[evaluation.extractor].layer
     features = extract_features(images, evaluation, device)[layer]  # type: ignore[arg-type]
     on = device if device.startswith("cuda") else "cpu"
@@ -56,7 +56,7 @@ def write_reference(spec: Spec, data: Path, out: Path, device: str = "cpu") -> N
     write_json(out / "score.json", score)
 
 
-class _Rows:
+class RowsOf:
     """Chosen rows of an array that may be memory-mapped, read only when a slice is asked for."""
 
     def __init__(self, images: NDArray[np.uint8], rows: NDArray[np.int64]) -> None:
@@ -69,7 +69,7 @@ class _Rows:
         return self._images[self._rows[place]]
 
 
-def _choose(count: int, evaluation: EvaluationSpec) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def choose_reference(count: int, evaluation: EvaluationSpec) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the reference's images, and ``evaluation.samples`` others if there are so many, else none."""
     wanted = evaluation.reference_images or count
     if wanted > count:

@@ -37,10 +37,10 @@ def score(spec: Spec, samples: Path, reference: Path, out: Path, device: str = "
             another protocol; the extractor's weights cannot be had.
     """
     evaluation = spec.evaluation
-    images = _open_samples(samples, spec)
+    images = open_samples(samples, spec)
     Blocks(len(images), evaluation.blocks)
     statistics, ruler = load_reference(reference)
-    _check_same_ruler(ruler_of(spec), ruler, reference)
+    check_same_ruler(ruler_of(spec), ruler, reference)
     layer = EXTRACTORS[evaluation.extractor].layer
     features = extract_features(images, evaluation, device)[layer]
     rows = figures_of(features, statistics, evaluation, device)
@@ -49,7 +49,12 @@ def score(spec: Spec, samples: Path, reference: Path, out: Path, device: str = "
     write_json(out, {"schema": 1, "rows": rows, "protocol": protocol})
 
 
-def _open_samples(path: Path, spec: Spec) -> NDArray[np.uint8]:
+def open_samples(path: Path, spec: Spec) -> NDArray[np.uint8]:
+    """Return the first ``evaluation.samples`` images of a file of samples, uint8 (N, H, W, C), memory-mapped.
+
+    Raises:
+        SfddmError: the file is missing, holds something else, or too few images.
+    """
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
@@ -65,7 +70,12 @@ def _open_samples(path: Path, spec: Spec) -> NDArray[np.uint8]:
     return images[: spec.evaluation.samples]
 
 
-def _check_same_ruler(wanted: dict[str, Any], found: dict[str, Any], folder: Path) -> None:
+def check_same_ruler(wanted: dict[str, Any], found: dict[str, Any], folder: Path) -> None:
+    """Check that a reference was made under the protocol that the spec asks for.
+
+    Raises:
+        SfddmError: it was not.
+    """
     for key, value in wanted.items():
         if found.get(key) != value:
             raise SfddmError(

@@ -178,9 +178,9 @@ def sentences_of(lines: Sequence[AuditLine], columns: Sequence[Column]) -> list[
         ranking = f"The ranking does not change: {kept} of methods at the same steps keep their order."
     else:
         ranking = (
-            f"The ranking changes: of {pairs} pair{'s' if pairs > 1 else ''} of methods at the same steps, {len(turned)} "
-            f"{'is' if len(turned) == 1 else 'are'} turned round by at least one protocol, {resolved or 'none'} of "
-            "them with intervals apart under both protocols."
+            f"The ranking changes: of {pairs} pair{'s' if pairs > 1 else ''} of methods at the same steps, "
+            f"{len(turned)} {'is' if len(turned) == 1 else 'are'} turned round by at least one protocol, "
+            f"{resolved or 'none'} of them with intervals apart under both protocols."
         )
     return [sentence for sentence in (_spread(lines, columns), ranking) if sentence]
 

@@ -32,7 +32,7 @@ case $verb in
     mkdir -p "$out"; echo weights > "$out/card.json" ;;
   distill) mkdir -p "$out"; echo weights > "$out/card.json" ;;
   reference) mkdir -p "$out"; echo features > "$out/features.npz"; echo floor > "$out/score.json" ;;
-  sample) echo images > "$out"; echo "OMP_NUM_THREADS=$OMP_NUM_THREADS $OMP_WAIT_POLICY" > "${out%.npy}.json" ;;
+  sample) echo images > "$out"; echo "OMP_NUM_THREADS=$OMP_NUM_THREADS spin $GOMP_SPINCOUNT" > "${out%.npy}.json" ;;
   evaluate) echo score > "$out" ;;
   collect) mkdir -p "$out"; cat "${given[1]}" > "$out/metrics.json"; echo images > "$out/samples.npz" ;;
   report) for name in table.html table.md table.tex metrics.json; do echo "${given[*]}" > "$out/$name"; done ;;
@@ -147,7 +147,7 @@ def test_every_fold_and_every_row_is_a_job_and_an_interrupted_training_is_resume
     assert models[f"{place}/ddim/steps-2/samples.npy"] == f"{place}/teacher/model"
     assert models[f"{place}/progressive/steps-2/samples.npy"] == f"{place}/progressive/fold-2"
     threads = (checkout.folder / place / "ddim/steps-2/samples.json").read_text()
-    assert threads == "OMP_NUM_THREADS=1 passive\n"
+    assert threads == "OMP_NUM_THREADS=1 spin 1000\n"
 
 
 def test_a_comment_another_source_and_a_style_concern_the_report_at_most(finished: Checkout) -> None:

@@ -41,7 +41,7 @@ def distill_fold(
         teacher_folder: the model this fold learns from.
         data: folder of the stores, one for each split.
         out: the model folder to write.
-        state: folder of the checkpoint; None derives it from what the training depends on.
+        state: where checkpoints live, each in a folder named after what its training depends on; None: reports/state.
         device: where to compute.
 
     Raises:
@@ -58,7 +58,7 @@ def distill_fold(
     target = None if method.target_decay is None else copy.deepcopy(student)
     frozen_target = None if target is None else FrozenDenoiser(target.to(device))
     part = spec.student_part(row) | {"fold": fold_name, "seed": seed, "teacher": teacher_card["depends_on"]}
-    checkpoint = (state or Path("reports/state") / digest_of(part)[:16]) / "checkpoint.safetensors"
+    checkpoint = (state or Path("reports/state")) / digest_of(part)[:16] / "checkpoint.safetensors"
     result = train(
         student,
         lambda x0, noise, k: method.loss(student, frozen, x0, noise, k, frozen_target),

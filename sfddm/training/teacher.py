@@ -26,7 +26,7 @@ def train_teacher(spec: Spec, seed: int, data: Path, out: Path, *, state: Path |
         seed: the training's seed.
         data: folder of the stores, one for each split.
         out: the model folder to write.
-        state: folder of the checkpoint; None derives it from what the training depends on.
+        state: where checkpoints live, each in a folder named after what its training depends on; None: reports/state.
         device: where to compute.
     """
     store = open_store(data / "train")
@@ -39,7 +39,7 @@ def train_teacher(spec: Spec, seed: int, data: Path, out: Path, *, state: Path |
         config = unet_config(spec.network, spec.data.image_size, spec.data.channels)
         network = build_unet(config, derived_seed(seed, "teacher", "weights"))
         denoiser = Denoiser(network, spec.network.prediction, Steps.of_teacher(spec.schedule.build()))
-        checkpoint = (state or Path("reports/state") / digest_of(part)[:16]) / "checkpoint.safetensors"
+        checkpoint = (state or Path("reports/state")) / digest_of(part)[:16] / "checkpoint.safetensors"
         result = train(
             denoiser,
             lambda x0, noise, k: denoising_loss(denoiser, x0, noise, k),

@@ -22,8 +22,8 @@ _OPTIONAL = ("_torchvision_available", "_scipy_available", "_matplotlib_availabl
 def unet_class() -> type[UNet2DModel]:
     """Import diffusers' UNet2DModel, and none of the optional packages that its neighbours would pull in.
 
-    Importing one network imports every transformer of the library, and with them torchvision and scipy.stats: well over a
-    second of start-up. They are declared absent for the duration of the import.
+    Importing one network imports every transformer of the library, and with them torchvision and scipy.stats: well over
+    a second of start-up. They are declared absent for the duration of the import.
     """
     from diffusers.utils import import_utils
 

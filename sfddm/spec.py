@@ -86,9 +86,9 @@ class EvaluationSpec(Strict):
         extractor_resolution: side to which images are resized for EfficientNet; Inception has its own.
         blocks: the generated images are cut into so many blocks; intervals come from leaving one block out at a time.
         seed: seed of the sampling noise; sample k of every method starts from the same noise.
-        agreement: rows whose images are compared with the teacher's from the same noise.
-        audit: rows whose images of the first training seed are scored under other protocols too.
-        interpolation: rows whose first training seed is sampled along paths between noises.
+        agreement: rows whose images are compared with the teacher's from the same noise, at the experiment's ``steps``.
+        audit: rows whose images of the first training seed are scored under other protocols too, at these steps.
+        interpolation: rows whose first training seed is sampled along paths between noises, at these steps.
     """
 
     samples: Annotated[int, Field(ge=4)]
@@ -189,6 +189,11 @@ class Spec(Strict):
     def rows(self) -> list[tuple[str, int]]:
         """Return (row name, steps) of every row of the table, for one seed."""
         return [(row, steps) for row in self.methods for steps in self.method(row).sampled_steps(self.steps)]
+
+    def measured_rows(self, key: Literal["agreement", "audit", "interpolation"]) -> list[tuple[str, int]]:
+        """Return (row name, steps) that a further measurement covers: the listed rows, at the spec's own ``steps``."""
+        listed = getattr(self.evaluation, key)
+        return [(row, steps) for row, steps in self.rows() if row in listed and steps in self.steps]
 
     def teacher_row(self) -> tuple[str, int] | None:
         """Return (row name, steps) of the first row of the method ``teacher``: students are held against it."""

@@ -72,13 +72,15 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
             score = read_record(place / "score.json", Score, "evaluate")
             rows.extend(_rows_of(score, facts | {"seed": seed}))
             whose = RowOf.model_validate(facts | {"seed": seed})
-            if (place / "agreement.json").is_file():
+            if (row, steps) in spec.measured_rows("agreement") and (place / "agreement.json").is_file():
                 agreement = read_record(place / "agreement.json", Score, "agree")
                 rows.extend(_rows_of(agreement, facts | {"seed": seed}))
-            audits += _audits(place, whose)
-            found, strips = _interpolations(place / "interpolation", whose)
-            interpolations += found
-            kept |= {f"interpolation/{row}/{steps}/{seed}/{name}": paths for name, paths in strips.items()}
+            if (row, steps) in spec.measured_rows("audit"):
+                audits += _audits(place, whose)
+            if (row, steps) in spec.measured_rows("interpolation"):
+                found, strips = _interpolations(place / "interpolation", whose)
+                interpolations += found
+                kept |= {f"interpolation/{row}/{steps}/{seed}/{name}": paths for name, paths in strips.items()}
     kept[REAL] = _first_images(
         runs / "data" / spec.evaluation.reference_split / "images.npy", expected=None, written_by="fetch"
     )

@@ -197,6 +197,11 @@ def model_folder(experiment: str, seed: str | int, method: str, fold: str | None
     return f"{place}/{method}/fold-{fold}" if fold else f"{place}/teacher/model"
 
 
+def teacher_threads(wildcards) -> int:
+    """Return the threads of a teacher's training: two where it is the only one of its experiment."""
+    return 2 if len(spec_of(wildcards.experiment).seeds) == 1 else 1
+
+
 def teacher_of_fold(wildcards) -> str:
     """Return the model that a fold learns from."""
     return model_folder(wildcards.experiment, wildcards.seed, wildcards.method, find_fold(wildcards).teacher)
@@ -217,11 +222,11 @@ def row_files(wildcards, name: str) -> list[str]:
 
 
 def measured_rows(wildcards, key: str, name: str, every_seed: bool) -> list[str]:
-    """Return the files of one further measurement, for the rows that ``evaluation.{key}`` lists."""
+    """Return the files of one further measurement, for the rows that ``evaluation.{key}`` lists, at the spec's steps."""
     spec = spec_of(wildcards.experiment)
     seeds = spec.seeds if every_seed else spec.seeds[:1]
     place = f"reports/runs/{wildcards.experiment}"
-    chosen = [(row, steps) for row, steps in spec.rows() if row in getattr(spec.evaluation, key)]
+    chosen = [(row, steps) for row, steps in spec.measured_rows(key)]
     return [f"{place}/seed-{seed}/{row}/steps-{steps}/{name}" for seed in seeds for row, steps in chosen]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,8 +55,15 @@ class Denoiser(nn.Module):
 
     ``t`` is always the teacher's zero-based index, (B,) int64 in [0, T), also for students; images are (B, C, H, W)
     float32 in [-1, 1].
+
+    Attributes:
+        classes: n where the network takes class labels 0 .. n - 1, and n for "no class"; None where it takes none.
+        labels: (B,) int64 classes of the batch at hand, set by :meth:`given`; None: no class.
+        guidance_scale: w of classifier-free guidance, set by :meth:`given`.
     """
 
+    labels: Tensor | None = None
+    guidance_scale: float = 1.0
     index_set: Tensor
     conditioning: Tensor
     position: Tensor
@@ -67,6 +76,7 @@ class Denoiser(nn.Module):
         self._features_of = (network,)  # still the bare network once a parallel or compiling wrapper stands in front
         self.prediction: PredictionKind = prediction
         self.steps = steps
+        self.classes = classes_of(network)
         schedule = Schedule(steps.alphas_bar)
         position = torch.full((steps.timesteps,), len(steps.index_set))  # an index beyond the end: looking it up fails
         position[list(steps.index_set)] = torch.arange(len(steps.index_set))
@@ -90,10 +100,35 @@ class Denoiser(nn.Module):
             return consistency_prediction(raw, x, level, self.level(self.index_set[:1]))
         return prediction_from(self.prediction, raw, x, level)
 
+    def given(self, labels: Tensor | None, guidance_scale: float = 1.0) -> Denoiser:
+        """Return this very denoiser, weights shared, for a batch of these classes; without classes, itself.
+
+        Args:
+            labels: (B,) int64 classes in [0, n), or n for "no class"; None: no class.
+            guidance_scale: w; the answer is (1 - w) times that without a class plus w times that with it
+                (Ho & Salimans 2022, eq. 6, with their w one less). 1 asks the network once, others twice.
+        """
+        if self.classes is None:
+            return self
+        view = copy.copy(self)
+        view.labels, view.guidance_scale = labels, guidance_scale
+        return view
+
     def raw(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return the network's own output, float32, whatever it predicts."""
-        output = self.network(x, self.conditioning[self.position[t]])
-        return (output.sample if hasattr(output, "sample") else output).float()
+        """Return the network's own output, float32, whatever it predicts; guided where a guidance scale is set.
+
+        What is guided is linear in x0 and in eps at one (x, t), so that guiding either of them gives the same.
+        """
+        condition = self.conditioning[self.position[t]]
+        if self.classes is None:
+            return _output_of(self.network(x, condition))
+        none = torch.full_like(t, self.classes)
+        labels = none if self.labels is None else self.labels
+        if self.guidance_scale == 1.0 or self.labels is None:
+            return _output_of(self.network(x, condition, class_labels=labels))
+        twice = self.network(x.repeat(2, 1, 1, 1), condition.repeat(2), class_labels=torch.cat([labels, none]))
+        with_class, without = _output_of(twice).chunk(2)
+        return torch.lerp(without, with_class, self.guidance_scale)
 
     def level(self, t: Tensor) -> NoiseLevel:
         """Return the noise level at t, shaped (B, 1, 1, 1)."""
@@ -111,7 +146,8 @@ class Denoiser(nn.Module):
     def with_features(self, x: Tensor, t: Tensor) -> tuple[Prediction, Tensor]:
         """Return the prediction and the features (B, D, H, W) that enter the network's last block of layers.
 
-        They are the output of the last up-block, before the final normalisation and convolution.
+        They are the output of the last up-block, before the final normalisation and convolution; with the classes given,
+        where guidance asks twice.
         """
         caught: list[Tensor] = []
         handle = self._features_of[0].conv_norm_out.register_forward_pre_hook(  # type: ignore[union-attr]
@@ -121,7 +157,30 @@ class Denoiser(nn.Module):
             prediction = self.predict(x, t)
         finally:
             handle.remove()
-        return prediction, caught[0].float()
+        return prediction, caught[0][: len(x)].float()
+
+    def middle_features(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return the features (B, D, h, w) that leave the network's middle block."""
+        caught: list[Tensor] = []
+        handle = self._features_of[0].mid_block.register_forward_hook(  # type: ignore[union-attr]
+            lambda module, inputs, output: caught.append(output)
+        )
+        try:
+            self.raw(x, t)
+        finally:
+            handle.remove()
+        return caught[0][: len(x)].float()
+
+
+def classes_of(network: nn.Module) -> int | None:
+    """Return the number of classes that a network takes labels of, besides "no class"; None where it takes none."""
+    config = getattr(network, "config", {})
+    embeddings = config.get("num_class_embeds") if hasattr(config, "get") else None
+    return None if embeddings is None else int(embeddings) - 1
+
+
+def _output_of(output: Any) -> Tensor:
+    return (output.sample if hasattr(output, "sample") else output).float()
 
 
 class FrozenDenoiser:
@@ -131,6 +190,14 @@ class FrozenDenoiser:
         self.denoiser = denoiser.eval().requires_grad_(False)
         self.steps = denoiser.steps
         self.level = denoiser.level
+
+    def given(self, labels: Tensor | None, guidance_scale: float = 1.0) -> FrozenDenoiser:
+        """Return it for a batch of these classes; see :meth:`Denoiser.given`."""
+        if self.denoiser.classes is None:
+            return self
+        view = copy.copy(self)
+        view.denoiser = self.denoiser.given(labels, guidance_scale)
+        return view
 
     @torch.no_grad()
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:

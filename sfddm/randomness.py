@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-_INITIAL, _STEP, _ORDER, _TRAINING, _WEIGHTS = range(5)
+_INITIAL, _STEP, _ORDER, _TRAINING, _WEIGHTS, _FURTHER, _DROPPED = range(7)
 
 
 def derived_seed(*parts: object) -> int:
@@ -88,3 +88,34 @@ def training_noise(
     k = torch.randint(positions, (shape[0],), generator=on_device, device=device)
     flips = torch.randint(2, (shape[0],), generator=on_device, device=device) == 1
     return torch.randn(shape, generator=on_device, device=device), k, flips
+
+
+def further_noise(
+    seed: int, step: int, draws: int, shape: tuple[int, ...], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what a loss draws besides the noise of its batch, a function of (seed, step) and of the kind of device.
+
+    Args:
+        seed: the training's seed.
+        step: the step, from 0.
+        draws: D.
+        shape: (B, C, H, W).
+        device: where the tensors live.
+
+    Returns:
+        noise (D, B, C, H, W) float32, standard normal, and (D, B) float32 uniform in [0, 1).
+    """
+    import torch
+
+    if device.type == "cpu":
+        generator = _generator(seed, _FURTHER, step)
+        uniform = torch.from_numpy(generator.random((draws, shape[0]), dtype=np.float32))
+        return torch.from_numpy(_normal(generator, (draws, *shape))), uniform
+    on_device = torch.Generator(device).manual_seed(derived_seed(seed, step, "further"))
+    uniform = torch.rand((draws, shape[0]), generator=on_device, device=device)
+    return torch.randn((draws, *shape), generator=on_device, device=device), uniform
+
+
+def dropped(seed: int, step: int, count: int, share: float) -> NDArray[np.bool_]:
+    """Return (count,) which labels of a training step are dropped, each with probability ``share``."""
+    return _generator(seed, _DROPPED, step).random(count) < share

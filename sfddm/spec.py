@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
@@ -113,8 +113,32 @@ class EvaluationSpec(Strict):
     interpolation: tuple[str, ...] = ()
 
 
+class Model(NamedTuple):
+    """A trained model of an experiment: the row and the fold it belongs to."""
+
+    row: str
+    fold: str
+
+
+TEACHER = Model("teacher", "teacher")
+
+
+class PairsSpec(Strict):
+    """Images that the teacher makes from known noise, for losses that compare with them.
+
+    Attributes:
+        count: how many.
+        steps: DDIM steps of the teacher, evenly spread.
+        guidance_scale: w of classifier-free guidance.
+    """
+
+    count: Annotated[int, Field(ge=1)]
+    steps: Annotated[int, Field(ge=1)] = 64
+    guidance_scale: Annotated[float, Field(ge=0)] = 1.0
+
+
 class Spec(Strict):
-    """One experiment."""
+    """One experiment. ``pairs`` is needed where a method compares with the teacher's images from the same noise."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
     title: str
@@ -124,6 +148,7 @@ class Spec(Strict):
     network: NetworkSpec
     teacher: TeacherSpec
     students: TrainingOptions
+    pairs: PairsSpec | None = None
     methods: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")], SerializeAsAny[MethodOptions]]
     steps: Annotated[tuple[StepCount, ...], Field(min_length=1)]
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
@@ -164,8 +189,14 @@ class Spec(Strict):
             try:
                 method = self.method(row)
                 for steps in method.sampled_steps(self.steps):
-                    method.folds(steps)  # first: it knows best why a step count is out of reach
+                    folds = method.folds(steps)  # first: it knows best why a step count is out of reach
                     method.index_set(steps)
+                    self.sampled_models(row, steps)
+                    self._teacher_at(row, steps)
+                    if self.pairs is None and any(method.needs_pairs(fold) for fold in folds):
+                        raise SfddmError("it compares with the teacher's images; give pairs")
+                if self.methods[row].guidance_scale != 1.0 and self.network.classes is None:
+                    raise SfddmError("guidance_scale: the network knows no classes; give network.classes")
             except SfddmError as error:
                 raise ValueError(f"methods.{row}: {error}") from None
         return self
@@ -184,7 +215,7 @@ class Spec(Strict):
         """
         if row not in self.methods:
             raise SfddmError(f"{self.name}: there is no method {row!r} in the spec; it has {', '.join(self.methods)}")
-        return make_method(self.methods[row], self.schedule.timesteps)
+        return make_method(self.methods[row], self.schedule.build())
 
     def rows(self) -> list[tuple[str, int]]:
         """Return (row name, steps) of every row of the table, for one seed."""
@@ -208,12 +239,50 @@ class Spec(Strict):
         Raises:
             SfddmError: no step count of the row needs a fold of that name.
         """
+        return self._fold_and_steps(row, name)[0]
+
+    def _fold_and_steps(self, row: str, name: str) -> tuple[Fold, int]:
         method = self.method(row)
-        folds = {fold.name: fold for steps in method.sampled_steps(self.steps) for fold in method.folds(steps)}
+        folds = {fold.name: (fold, n) for n in method.sampled_steps(self.steps) for fold in method.folds(n)}
         if name not in folds:
             known = ", ".join(folds) or "none: nothing is trained"
             raise SfddmError(f"{self.name}: {row} has no fold {name!r}; it has {known}")
         return folds[name]
+
+    def teacher_of(self, row: str, name: str) -> Model:
+        """Return the model that a row's fold learns from.
+
+        Raises:
+            SfddmError: there is no such fold.
+        """
+        fold, steps = self._fold_and_steps(row, name)
+        return Model(row, fold.teacher) if fold.teacher else self._teacher_at(row, steps)
+
+    def _teacher_at(self, row: str, steps: int) -> Model:
+        """Return what takes the teacher's place in a row: the teacher, or the student that ``student_of`` names."""
+        other = self.methods[row].student_of
+        if other is None:
+            return TEACHER
+        if other not in self.methods or other == row:
+            raise SfddmError(f"student_of: there is no other row {other!r} under methods")
+        if steps not in (method := self.method(other)).sampled_steps(self.steps):
+            raise SfddmError(f"student_of: {other} has no student of {steps} steps")
+        models = self.sampled_models(other, steps)
+        if len(models) != 1:
+            raise SfddmError(f"student_of: {other} at {steps} steps is several students, not one")
+        trained = [fold.index_set for fold in method.sampled_folds(steps)]
+        if trained and not set(self.method(row).index_set(steps)) <= set(trained[0]):
+            raise SfddmError(f"student_of: the student of {other} does not stand for all of this row's {steps} steps")
+        return models[0]
+
+    def sampled_models(self, row: str, steps: int) -> list[Model]:
+        """Return the models that a row samples: its own students, or what takes the teacher's place.
+
+        Raises:
+            SfddmError: the row names a student that there is not.
+        """
+        folds = self.method(row).sampled_folds(steps)
+        return [Model(row, fold.name) for fold in folds] or [self._teacher_at(row, steps)]
 
     def student_training(self, row: str) -> TrainingOptions:
         """Return how the row's students are trained: its own ``training``, else ``students``."""
@@ -226,10 +295,8 @@ class Spec(Strict):
     def student_part(self, row: str) -> dict[str, Any]:
         """Return what one row's students depend on, as plain JSON: the teacher's part, the method and its training."""
         method = self.methods[row].model_dump(mode="json", exclude={"title", "steps", "eta", "sampler", "clip"})
-        return self.teacher_part() | {
-            "method": method,
-            "students": self.student_training(row).model_dump(mode="json"),
-        }
+        part = self.teacher_part() | {"method": method, "students": self.student_training(row).model_dump(mode="json")}
+        return part | {"pairs": self.pairs and self.pairs.model_dump(mode="json")}
 
     @property
     def digest(self) -> str:

@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from functools import cache
 
+from sfddm.diffusion.schedule import Schedule
 from sfddm.errors import SfddmError
 from sfddm.methods.base import Method, MethodOptions
 
@@ -35,6 +36,6 @@ def find_method(name: str) -> type[Method]:
     return methods[name]
 
 
-def make_method(options: MethodOptions, timesteps: int) -> Method:
-    """Build the method that ``options`` describe, over a teacher of ``timesteps`` steps."""
-    return find_method(options.method)(options, timesteps)
+def make_method(options: MethodOptions, schedule: Schedule) -> Method:
+    """Build the method that ``options`` describe, over a teacher with that noise schedule."""
+    return find_method(options.method)(options, schedule)

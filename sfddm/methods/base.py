@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from sfddm.diffusion.process import PredictionKind
-from sfddm.diffusion.schedule import IndexSetKind, check_index_set, make_index_set
+from sfddm.diffusion.schedule import IndexSetKind, Schedule, check_index_set, make_index_set
 from sfddm.errors import SfddmError
 from sfddm.strict import Strict
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from sfddm.denoiser import Denoiser, FrozenDenoiser
 
@@ -44,11 +44,19 @@ class TrainingOptions(Strict):
     compile: bool = False
     horizontal_flip: bool = False
     shuffle: bool = True
+    #: Share of labels replaced by "no class", so that a class-conditional network also learns to do without one.
+    label_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
 
 
 class MethodOptions(Strict):
-    """The options every method has. ``method`` defaults to the row's own name in the spec."""
+    """The options every method has. ``method`` defaults to the row's own name in the spec.
+
+    Attributes:
+        student_of: another row; its student at the same steps takes the teacher's place.
+        guidance_scale: w of classifier-free guidance (Ho & Salimans 2022): the teacher says (1 - w) of what it says
+            without a class plus w of what it says with it. A student that learned from a guided teacher needs none.
+    """
 
     method: str
     title: str | None = None
@@ -59,6 +67,8 @@ class MethodOptions(Strict):
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
     sampler: SamplerKind = "ddim"
     clip: bool = True
+    student_of: str | None = None
+    guidance_scale: Annotated[float, Field(ge=0)] = 1.0
     #: What the student's network predicts; None: what its teacher's does. The weights' start does not depend on it.
     prediction: PredictionKind | None = None
 
@@ -70,12 +80,19 @@ class Fold:
     Attributes:
         name: for example "16".
         index_set: (T',) the teacher's indices that the student stands for.
-        teacher: the name of the fold it learns from; None for the experiment's own teacher.
+        teacher: the name of the fold it learns from; None for the experiment's own teacher, or for the row that the
+            option ``student_of`` names.
+        start: the name of the fold whose weights it starts from; None: where ``initialisation`` says.
+        stage: which of the method's losses it minimises, where there are several.
+        part: (i, K), the student's part of the classes where K students share them; None: all classes.
     """
 
     name: str
     index_set: tuple[int, ...]
     teacher: str | None = None
+    start: str | None = None
+    stage: str = ""
+    part: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -89,10 +106,52 @@ class Sampler:
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss and its parts. ``total`` is a scalar to minimise; ``parts`` are detached scalars for the log."""
+    """A loss and its parts. ``total`` is a scalar to minimise; ``parts`` are detached scalars for the log.
+
+    ``trains_student`` is False in a step that trains the companions alone.
+    """
 
     total: Tensor
     parts: dict[str, Tensor] = field(default_factory=dict)
+    trains_student: bool = True
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Images that the teacher made, with the noise they came from; (B, C, H, W) float32 each.
+
+    Attributes:
+        labels: (B,) int64 classes, None where there are none.
+    """
+
+    noise: Tensor
+    images: Tensor
+    labels: Tensor | None
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What some losses need besides the batch.
+
+    Attributes:
+        fold: the training.
+        step: its step, from 0.
+        labels: (B,) int64 classes of x0; None where the network knows none.
+        moving_average: one of the student, where ``target_decay`` asks for it.
+        companions: networks that are trained alongside, where ``companions`` gives some.
+        noise: (D, B, C, H, W) further standard normal noise, D = ``further_draws``.
+        uniform: (D, B) further numbers, uniform in [0, 1).
+        pairs: of the teacher, where ``needs_pairs``.
+    """
+
+    fold: Fold
+    step: int = 0
+    labels: Tensor | None = None
+    moving_average: FrozenDenoiser | None = None
+    companions: nn.ModuleDict | None = None
+    noise: Tensor | None = None
+    uniform: Tensor | None = None
+    pairs: Pairs | None = None
 
 
 class Method(ABC):
@@ -105,10 +164,13 @@ class Method(ABC):
     #: Evaluations of a network's forward pass for one image in one training step: student's and teacher's.
     student_evaluations: ClassVar[int] = 1
     teacher_evaluations: ClassVar[int] = 1
+    #: Further draws of noise that one loss needs.
+    further_draws: ClassVar[int] = 0
 
-    def __init__(self, options: MethodOptions, timesteps: int) -> None:
+    def __init__(self, options: MethodOptions, schedule: Schedule) -> None:
         self.options = options
-        self.timesteps = timesteps
+        self.schedule = schedule
+        self.timesteps = schedule.timesteps
 
     def index_set(self, steps: int) -> tuple[int, ...]:
         """Return the teacher's indices that ``steps`` sampling steps visit, increasing.
@@ -127,12 +189,24 @@ class Method(ABC):
     def folds(self, steps: int) -> tuple[Fold, ...]:
         """Return the trainings that ``steps`` sampling steps need, each after the one it learns from.
 
-        The last fold's model is the one that is sampled; with no fold, the teacher is sampled itself.
+        With no fold, the teacher is sampled itself.
 
         Raises:
             SfddmError: the method cannot reach that step count.
         """
         return ()
+
+    def sampled_folds(self, steps: int) -> tuple[Fold, ...]:
+        """Return the folds whose models are sampled together: the last, unless each stands for a part of the work."""
+        return self.folds(steps)[-1:]
+
+    def companions(self, fold: Fold, student: Denoiser, teacher: Denoiser) -> nn.ModuleDict | None:
+        """Return networks that are trained alongside the student and thrown away with the training; None: none."""
+        return None
+
+    def needs_pairs(self, fold: Fold) -> bool:
+        """Say whether the loss needs images that the teacher made, with their noise."""
+        return False
 
     def sampled_steps(self, steps: tuple[int, ...]) -> tuple[int, ...]:
         """Return the step counts of this method's rows, given the spec's own ``steps``."""
@@ -163,7 +237,7 @@ class Method(ABC):
         x0: Tensor,
         noise: Tensor,
         k: Tensor,
-        moving_average: FrozenDenoiser | None = None,
+        beside: Beside | None = None,
     ) -> Loss:
         """Return the loss of one batch.
 
@@ -173,7 +247,7 @@ class Method(ABC):
             x0: (B, C, H, W) float32 images in [-1, 1].
             noise: (B, C, H, W) float32, standard normal.
             k: (B,) int64 positions in the student's index set.
-            moving_average: one of the student, where ``target_decay`` asks for it.
+            beside: what only some losses need.
         """
         raise SfddmError(f"method {self.name}: nothing is trained")
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from sfddm.diffusion.process import PredictionKind, ddim_move, mean_squared_error, q_sample
 from sfddm.diffusion.schedule import make_index_set
 from sfddm.errors import SfddmError
-from sfddm.methods.base import Fold, Loss, Method, MethodOptions
+from sfddm.methods.base import Beside, Fold, Loss, Method, MethodOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,16 +88,16 @@ class Consistency(Method):
         x0: Tensor,
         noise: Tensor,
         k: Tensor,
-        moving_average: FrozenDenoiser | None = None,
+        beside: Beside | None = None,
     ) -> Loss:
         """Return || f(x_{n+1}, t_{n+1}) - f_target(x_n, t_n) ||^2, where the teacher's DDIM step led from n + 1 to n.
 
         At the first point f returns its input and the loss is 0. The squared distance is one of the three of the paper;
         its best one, LPIPS, needs weights that are not at hand offline. Shapes as in :meth:`Method.loss`.
         """
-        assert moving_average is not None
+        assert beside is not None and beside.moving_average is not None
         t, t_before = student.index_set[k], student.index_set[(k - 1).clamp(min=0)]  # (B,)
         x = q_sample(x0, noise, student.level(t))
         x_before = ddim_move(teacher.predict(x, t), teacher.level(t_before))
-        total = mean_squared_error(student.predict(x, t).x0, moving_average.predict(x_before, t_before).x0).mean()
+        total = mean_squared_error(student.predict(x, t).x0, beside.moving_average.predict(x_before, t_before).x0).mean()
         return Loss(total, {"x0": total.detach()})

@@ -19,7 +19,7 @@ from sfddm.diffusion.process import (
     x0_of_move,
 )
 from sfddm.errors import SfddmError
-from sfddm.methods.base import Fold, Loss, Method, MethodOptions
+from sfddm.methods.base import Beside, Fold, Loss, Method, MethodOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,7 +74,7 @@ class Progressive(Method):
         x0: Tensor,
         noise: Tensor,
         k: Tensor,
-        moving_average: FrozenDenoiser | None = None,
+        beside: Beside | None = None,
     ) -> Loss:
         """Return max(1, SNR) || x_target - x_student(z_t) ||^2 (Algorithm 2, with the truncated-SNR weight).
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from sfddm.methods.base import Fold, Loss, Method
+from sfddm.methods.base import Beside, Fold, Loss, Method
 from sfddm.methods.teacher import denoising_loss
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Scratch(Method):
         x0: Tensor,
         noise: Tensor,
         k: Tensor,
-        moving_average: FrozenDenoiser | None = None,
+        beside: Beside | None = None,
     ) -> Loss:
         """Return the denoising loss at the student's own steps. Shapes as in :meth:`Method.loss`."""
         return denoising_loss(student, x0, noise, k)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from sfddm.diffusion.process import mean_absolute_error, mean_squared_error, q_sample, signal_to_noise
-from sfddm.methods.base import Fold, Loss, Method, MethodOptions
+from sfddm.methods.base import Beside, Fold, Loss, Method, MethodOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,7 +73,7 @@ class SFDDM(Method):
         x0: Tensor,
         noise: Tensor,
         k: Tensor,
-        moving_average: FrozenDenoiser | None = None,
+        beside: Beside | None = None,
     ) -> Loss:
         """Return the equation above as a mean over steps, images and pixels, plus the weighted feature term.
 

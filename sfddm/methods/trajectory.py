@@ -19,7 +19,7 @@ from sfddm.diffusion.process import (
     signal_to_noise,
     x0_of_move,
 )
-from sfddm.methods.base import Fold, Loss, Method, MethodOptions
+from sfddm.methods.base import Beside, Fold, Loss, Method, MethodOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,7 +64,7 @@ class Trajectory(Method):
         x0: Tensor,
         noise: Tensor,
         k: Tensor,
-        moving_average: FrozenDenoiser | None = None,
+        beside: Beside | None = None,
     ) -> Loss:
         """Return max(1, SNR) || x_target - x_student(x_t) ||^2, the larger of the errors in x0 and in noise.
 

@@ -33,8 +33,9 @@ def save_checkpoint(
 
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for moment in _MOMENTS:
-        tensors |= {f"{moment}.{i}": optimizer.state[parameter][moment] for i, parameter in enumerate(parameters)}
+    for i, parameter in enumerate(parameters):
+        # A network that has not had its turn yet has no moments.
+        tensors |= {f"{name}.{i}": value for name, value in optimizer.state.get(parameter, {}).items()}
     for name, average in averages.items():
         tensors |= {f"{name}.{i}": value for i, value in enumerate(average.average)}
     with atomic_file(path) as temporary:
@@ -70,10 +71,12 @@ def load_checkpoint(
         step, seconds = int(header["step"]), float(header["seconds"])
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         for i, parameter in enumerate(parameters):
+            if len(optimizer.param_groups) > 1 and f"step.{i}" not in tensors:
+                continue
             moments = {name: tensors[f"{name}.{i}"].to(parameter.device) for name in _MOMENTS}
             if any(moment.shape != parameter.shape for moment in moments.values()):
                 raise ValueError("the optimiser's state is that of another network")
-            optimizer.state[parameter] = {"step": torch.tensor(float(step)), **moments}
+            optimizer.state[parameter] = {"step": tensors[f"step.{i}"].to(parameter.device), **moments}
         for kind, average in averages.items():
             average.load([tensors[f"{kind}.{i}"] for i in range(len(average.average))])
     except (SafetensorError, KeyError, RuntimeError, ValueError, TypeError) as error:

@@ -16,10 +16,11 @@ RESIDENT_BYTES = 4 * 2**30
 
 
 class Feed:
-    """Gives the images of a step.
+    """Gives the images of a step and their classes.
 
     Args:
-        images: (N, H, W, C) uint8, possibly memory-mapped.
+        images: (N, H, W, C) uint8, possibly memory-mapped; or (N, C, H, W) float32, given out as they are.
+        labels: (N,) int64 classes; None where nobody asks.
         batch_size: images a step, over all processes.
         seed: seed of the order.
         shuffle: a fresh permutation every epoch; otherwise as stored.
@@ -27,9 +28,16 @@ class Feed:
     """
 
     def __init__(
-        self, images: NDArray[np.uint8], batch_size: int, seed: int, shuffle: bool, device: torch.device
+        self,
+        images: NDArray[np.uint8] | NDArray[np.float32],
+        labels: NDArray[np.int64] | None,
+        batch_size: int,
+        seed: int,
+        shuffle: bool,
+        device: torch.device,
     ) -> None:
         self.count = len(images)
+        self.labels = None if labels is None else torch.from_numpy(np.array(labels)).to(device)
         self.batch_size = batch_size
         self.device = device
         self.images = images
@@ -44,14 +52,16 @@ class Feed:
         epochs, offsets = np.divmod(positions, self.count)
         return np.concatenate([self._order(int(e))[offsets[epochs == e]] for e in np.unique(epochs)])
 
-    def batch(self, step: int) -> Tensor:
-        """Return (B, C, H, W) float32 in [-1, 1]."""
+    def batch(self, step: int) -> tuple[Tensor, Tensor | None]:
+        """Return (B, C, H, W) float32 in [-1, 1] and (B,) their classes."""
         indices = self.indices(step)
+        places = torch.from_numpy(indices).to(self.device, non_blocking=True)
         if self.resident is not None:
-            chosen = self.resident[torch.from_numpy(indices).to(self.device, non_blocking=True)]
+            chosen = self.resident[places]
         else:
             chosen = torch.from_numpy(self.images[indices]).to(self.device, non_blocking=True)
-        return to_float(chosen)
+        images = to_float(chosen) if chosen.dtype == torch.uint8 else chosen
+        return images, None if self.labels is None else self.labels[places]
 
 
 def to_float(images: Tensor) -> Tensor:

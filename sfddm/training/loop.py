@@ -17,14 +17,36 @@ from torch import Tensor
 from sfddm.denoiser import Denoiser
 from sfddm.errors import SfddmError
 from sfddm.methods.base import Loss, TrainingOptions
-from sfddm.randomness import training_noise
+from sfddm.randomness import dropped, training_noise
 from sfddm.training.checkpoint import Averages, load_checkpoint, save_checkpoint
 from sfddm.training.ema import MovingAverage
 from sfddm.training.feed import Feed
 from sfddm.training.progress import ProgressLog
 
-#: (x0, noise, k) -> Loss, as in Method.loss with student and teacher bound.
-BatchLoss = Callable[[Tensor, Tensor, Tensor], Loss]
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step sees.
+
+    Attributes:
+        x0: (B, C, H, W) float32 images in [-1, 1].
+        noise: (B, C, H, W) float32, standard normal.
+        k: (B,) int64 positions in the student's index set.
+        labels: (B,) int64 classes; None where the student's network takes none.
+        step: from 0.
+        share: the slice of the whole batch that this process sees.
+    """
+
+    x0: Tensor
+    noise: Tensor
+    k: Tensor
+    labels: Tensor | None
+    step: int
+    share: slice
+
+
+#: Batch -> Loss, as in Method.loss with student and teacher bound.
+BatchLoss = Callable[[Batch], Loss]
 
 
 @dataclass(frozen=True)
@@ -54,6 +76,7 @@ def train(
     student: Denoiser,
     batch_loss: BatchLoss,
     images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
     options: TrainingOptions,
     *,
     seed: int,
@@ -62,6 +85,8 @@ def train(
     title: str,
     target: Denoiser | None = None,
     target_decay: float = 0.0,
+    companions: torch.nn.ModuleDict | None = None,
+    companion_rate: float = 1.0,
     stop_after: int | None = None,
 ) -> TrainingResult:
     """Train ``student`` in place; its averaged weights are put into it at the end where ``options.ema`` is set.
@@ -72,6 +97,7 @@ def train(
         student: the network in training.
         batch_loss: the loss of a batch.
         images: (N, H, W, C) uint8.
+        labels: (N,) int64 classes, -1 where there is none.
         options: length, optimiser, precision.
         seed: of order, noise and steps.
         checkpoint: file of the running state, removed by the caller once the result is stored.
@@ -79,42 +105,46 @@ def train(
         title: names the training in the log.
         target: a copy of the student that follows it as a moving average, for losses that need one.
         target_decay: decay of that average.
+        companions: networks trained alongside by the same loss; they are left as they end.
+        companion_rate: their learning rate, as a factor on the student's.
         stop_after: stop after this many steps and leave the checkpoint, as an interruption would.
 
     Raises:
         SfddmError: the loss became NaN or infinite; nothing of that step is kept.
     """
     accelerator = Accelerator(mixed_precision=options.mixed_precision, cpu=device.type == "cpu")
-    state = _make_state(student.to(device).train(), options, target, target_decay)
-    first, seconds_before = load_checkpoint(checkpoint, state.network, state.optimizer, state.averages)
+    state = _make_state(student.to(device).train(), options, target, target_decay, companions, companion_rate)
+    first, seconds_before = load_checkpoint(checkpoint, state.trained, state.optimizer, state.averages)
     total = step_count(options, len(images))
     if first > total:
         raise SfddmError(
             f"{checkpoint}: not a checkpoint of this training (step {first} of {total}); delete it to start over"
         )
     student.network = accelerator.prepare_model(torch.compile(state.network) if options.compile else state.network)
-    feed = Feed(images, options.batch_size, seed, options.shuffle, device)
+    labels = None if student.classes is None else _known_labels(labels, student.classes)
+    feed = Feed(images, labels, options.batch_size, seed, options.shuffle, device)
     started = saved = time.monotonic()
     with ProgressLog(title, total, options.batch_size, first) as progress:
         for step in range(first, total):
-            x0, noise, k = _batch(feed, seed, step, len(student.index_set), options.horizontal_flip)
             share = slice(accelerator.process_index, None, accelerator.num_processes)
+            batch = _batch(feed, seed, step, student, options, share)
             with accelerator.autocast():
-                loss = batch_loss(x0[share], noise[share], k[share]).total
+                whole = batch_loss(batch)
+            loss = whole.total
             accelerator.backward(loss)
-            norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), options.gradient_clip or math.inf)
+            norm = state.clip(options.gradient_clip or math.inf)
             now, stop = time.monotonic(), step + 1 == stop_after
             save = (now - saved > options.checkpoint_seconds or stop) and accelerator.is_main_process
             show = progress.due(step + 1)
             if device.type == "cpu" or show or save:  # elsewhere a look at the loss makes the host wait
                 _check_finite(loss, norm, title, step)
-            state.update(step, learning_rate(options, step, total))
+            state.update(step, learning_rate(options, step, total), whole.trains_student)
             if show:
                 progress.show(step + 1, loss=loss.item())
             if save:
                 spent = seconds_before + now - started
                 save_checkpoint(
-                    checkpoint, state.network, state.optimizer, state.averages, step=step + 1, seconds=spent
+                    checkpoint, state.trained, state.optimizer, state.averages, step=step + 1, seconds=spent
                 )
                 saved = now
             if stop:
@@ -129,25 +159,55 @@ def train(
 
 @dataclass(frozen=True)
 class _State:
-    """What a training changes: the bare network, the optimiser's moments, the moving averages."""
+    """What a training changes: the bare network and its companions, the optimiser's moments, the moving averages."""
 
     network: torch.nn.Module
+    companions: torch.nn.ModuleDict
     optimizer: torch.optim.Optimizer
     averages: Averages
 
-    def update(self, step: int, rate: float) -> None:
+    @property
+    def trained(self) -> torch.nn.Module:
+        """All that is trained, as one module."""
+        if not self.companions:
+            return self.network
+        return torch.nn.ModuleDict({"student": self.network, "companions": self.companions})
+
+    def clip(self, most: float) -> Tensor:
+        """Clip the norm of the student's gradient, and that of the companions', and return the larger one."""
+        norms = [
+            torch.nn.utils.clip_grad_norm_(module.parameters(), most)
+            for module in (self.network, self.companions)
+            if any(parameter.grad is not None for parameter in module.parameters())
+        ]
+        return torch.stack(norms).max()
+
+    def update(self, step: int, rate: float, trains_student: bool) -> None:
         """Take one step along the gradients at hand."""
-        self.optimizer.param_groups[0]["lr"] = rate
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["factor"]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        for average in self.averages.values():
-            average.update(step)
+        if trains_student:
+            for average in self.averages.values():
+                average.update(step)
 
 
-def _make_state(student: Denoiser, options: TrainingOptions, target: Denoiser | None, target_decay: float) -> _State:
+def _make_state(
+    student: Denoiser,
+    options: TrainingOptions,
+    target: Denoiser | None,
+    target_decay: float,
+    companions: torch.nn.ModuleDict | None,
+    companion_rate: float,
+) -> _State:
     network = student.network
+    companions = torch.nn.ModuleDict() if companions is None else companions.to(student.index_set.device).train()
+    groups = [{"params": list(network.parameters()), "factor": 1.0}]
+    if companions:
+        groups.append({"params": list(companions.parameters()), "factor": companion_rate})
     optimizer = torch.optim.AdamW(
-        network.parameters(),
+        groups,
         lr=options.learning_rate,
         betas=options.adam_betas,
         weight_decay=options.weight_decay,
@@ -157,14 +217,32 @@ def _make_state(student: Denoiser, options: TrainingOptions, target: Denoiser | 
     if target is not None:
         copy = target.to(student.index_set.device).network
         averages["target"] = MovingAverage(network, target_decay, into=copy, ramp=False)
-    return _State(network, optimizer, averages)
+    return _State(network, companions, optimizer, averages)
 
 
-def _batch(feed: Feed, seed: int, step: int, positions: int, flip: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Return x0 (B, C, H, W), noise (B, C, H, W) and k (B,) of a step."""
-    x0 = feed.batch(step)
-    noise, k, flips = training_noise(seed, step, tuple(x0.shape), positions, feed.device)
-    return (torch.where(flips.view(-1, 1, 1, 1), x0.flip(-1), x0) if flip else x0), noise, k
+def _known_labels(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """Return the labels with "no class", n, where there is none.
+
+    Raises:
+        SfddmError: a label is n or more.
+    """
+    if len(labels) and labels.max() >= classes:
+        raise SfddmError(f"network.classes: {classes} classes, but the data has the label {labels.max()}")
+    return np.where(labels < 0, classes, labels)
+
+
+def _batch(
+    feed: Feed, seed: int, step: int, student: Denoiser, options: TrainingOptions, share: slice
+) -> Batch:
+    """Return this process's part of the batch of a step."""
+    x0, labels = feed.batch(step)
+    noise, k, flips = training_noise(seed, step, tuple(x0.shape), len(student.index_set), feed.device)
+    if options.horizontal_flip:
+        x0 = torch.where(flips.view(-1, 1, 1, 1), x0.flip(-1), x0)
+    if labels is not None and options.label_dropout:
+        without = torch.from_numpy(dropped(seed, step, len(labels), options.label_dropout)).to(feed.device)
+        labels = labels.masked_fill(without, student.classes)
+    return Batch(x0[share], noise[share], k[share], None if labels is None else labels[share], step, share)
 
 
 def _check_finite(loss: Tensor, norm: Tensor, title: str, step: int) -> None:

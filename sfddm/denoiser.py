@@ -109,14 +109,15 @@ class Denoiser(nn.Module):
         return torch.full((count,), t, device=self.position.device)
 
     def with_features(self, x: Tensor, t: Tensor) -> tuple[Prediction, Tensor]:
-        """Return the prediction and the features (B, D, H, W) that enter the network's last block of layers.
+        """Return the prediction and the features that enter the network's last layers.
 
-        They are the output of the last up-block, before the final normalisation and convolution.
+        Of a U-Net: the output of the last up-block, before the final normalisation and convolution, (B, D, H, W). Of a
+        perceptron: what its last linear map sees, (B, D).
         """
         caught: list[Tensor] = []
-        handle = self._features_of[0].conv_norm_out.register_forward_pre_hook(  # type: ignore[union-attr]
-            lambda module, inputs: caught.append(inputs[0])
-        )
+        bare = self._features_of[0]
+        last: nn.Module = bare.conv_norm_out if hasattr(bare, "conv_norm_out") else bare.out  # type: ignore[assignment]
+        handle = last.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0]))
         try:
             prediction = self.predict(x, t)
         finally:

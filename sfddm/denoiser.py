@@ -144,15 +144,15 @@ class Denoiser(nn.Module):
         return torch.full((count,), t, device=self.position.device)
 
     def with_features(self, x: Tensor, t: Tensor) -> tuple[Prediction, Tensor]:
-        """Return the prediction and the features (B, D, H, W) that enter the network's last block of layers.
+        """Return the prediction and the features that enter the network's last layers.
 
-        They are the output of the last up-block, before the final normalisation and convolution; with the classes given,
-        where guidance asks twice.
+        Of a U-Net: the output of the last up-block, before the final normalisation and convolution, (B, D, H, W). Of a
+        perceptron: what its last linear map sees, (B, D). With guidance, those of the classes given.
         """
         caught: list[Tensor] = []
-        handle = self._features_of[0].conv_norm_out.register_forward_pre_hook(  # type: ignore[union-attr]
-            lambda module, inputs: caught.append(inputs[0])
-        )
+        bare = self._features_of[0]
+        last: nn.Module = bare.conv_norm_out if hasattr(bare, "conv_norm_out") else bare.out  # type: ignore[assignment]
+        handle = last.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0]))
         try:
             prediction = self.predict(x, t)
         finally:
@@ -160,11 +160,11 @@ class Denoiser(nn.Module):
         return prediction, caught[0][: len(x)].float()
 
     def middle_features(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return the features (B, D, h, w) that leave the network's middle block."""
+        """Return the features (B, D, h, w) that leave the U-Net's middle block, or (B, D) the perceptron's last one."""
         caught: list[Tensor] = []
-        handle = self._features_of[0].mid_block.register_forward_hook(  # type: ignore[union-attr]
-            lambda module, inputs, output: caught.append(output)
-        )
+        bare = self._features_of[0]
+        middle: nn.Module = bare.mid_block if hasattr(bare, "mid_block") else bare.blocks[-1]  # type: ignore[assignment, index]
+        handle = middle.register_forward_hook(lambda module, inputs, output: caught.append(output))
         try:
             self.raw(x, t)
         finally:
@@ -175,7 +175,9 @@ class Denoiser(nn.Module):
 def classes_of(network: nn.Module) -> int | None:
     """Return the number of classes that a network takes labels of, besides "no class"; None where it takes none."""
     config = getattr(network, "config", {})
-    embeddings = config.get("num_class_embeds") if hasattr(config, "get") else None
+    if "classes" in config:  # a perceptron's
+        return config["classes"]  # type: ignore[no-any-return]
+    embeddings = config.get("num_class_embeds")
     return None if embeddings is None else int(embeddings) - 1
 
 

@@ -3,6 +3,9 @@
 A student has a forward process of its own, so it is an ordinary T'-step model: its time embedding becomes a table with
 one row for each of its steps, and its scheduler gets the betas of its own schedule. ``card.json`` keeps what we need to
 read it back exactly: the cumulative alphas in float64 and the teacher's indices.
+
+A perceptron for points has no class in diffusers, hence no pipeline: its folder holds ``card.json`` and the weights,
+``network/model.safetensors``, and no ``model_index.json`` that would promise more.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from sfddm.denoiser import Denoiser, Steps
 from sfddm.diffusion.process import PredictionKind
 from sfddm.diffusion.schedule import Schedule
 from sfddm.errors import SfddmError
-from sfddm.networks import build_unet, unet_class
+from sfddm.networks import build_network, unet_class
 
 _TABLE = "time_proj.weight"
 _PREDICTION_TYPES: dict[PredictionKind, str] = {
@@ -28,12 +31,12 @@ _PREDICTION_TYPES: dict[PredictionKind, str] = {
     "v": "v_prediction",
 }
 _WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"
+_MLP_WEIGHTS = Path("network") / "model.safetensors"
 
 
 def save_model(folder: Path, denoiser: Denoiser, card: dict[str, Any]) -> None:
     """Write a model folder, atomically. ``card`` says where the model comes from; steps and network are added here."""
-    unet, steps = denoiser.network, denoiser.steps
-    config = plain_config(unet)
+    config, steps = plain_config(denoiser.network), denoiser.steps
     card = card | {
         "schema": 1,
         "network": config,
@@ -44,11 +47,25 @@ def save_model(folder: Path, denoiser: Denoiser, card: dict[str, Any]) -> None:
         "alphas_bar": [float(value) for value in steps.alphas_bar],
     }
     with atomic_folder(folder) as temporary:
-        _stock_unet(unet, config, steps).save_pretrained(temporary / "unet")
-        _stock_scheduler(denoiser).save_pretrained(temporary / "scheduler")
-        index = {"_class_name": "DDIMPipeline", "scheduler": ["diffusers", "DDIMScheduler"]}
-        write_json(temporary / "model_index.json", index | {"unet": ["diffusers", "UNet2DModel"]})
+        if config.get("kind") == "mlp":
+            _save_weights(temporary / _MLP_WEIGHTS, denoiser.network)
+        else:
+            _save_pipeline(temporary, denoiser, config)
         write_json(temporary / "card.json", card)
+
+
+def _save_weights(path: Path, network: torch.nn.Module) -> None:
+    from safetensors.torch import save_file
+
+    path.parent.mkdir()
+    save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, path)
+
+
+def _save_pipeline(folder: Path, denoiser: Denoiser, config: dict[str, Any]) -> None:
+    _stock_unet(denoiser.network, config, denoiser.steps).save_pretrained(folder / "unet")
+    _stock_scheduler(denoiser).save_pretrained(folder / "scheduler")
+    index = {"_class_name": "DDIMPipeline", "scheduler": ["diffusers", "DDIMScheduler"]}
+    write_json(folder / "model_index.json", index | {"unet": ["diffusers", "UNet2DModel"]})
 
 
 def load_model(folder: Path) -> tuple[Denoiser, dict[str, Any]]:
@@ -64,13 +81,11 @@ def load_model(folder: Path) -> tuple[Denoiser, dict[str, Any]]:
     try:
         alphas_bar = np.array(card["alphas_bar"], dtype=np.float64)
         steps = Steps(card["timesteps"], tuple(card["index_set"]), tuple(card["conditioning"]), alphas_bar)
-        network = build_unet(card["network"], seed=0)
-        weights = load_file(folder / _WEIGHTS)
-        table = weights.pop(_TABLE, None)
-        if _is_plain_teacher(steps) != (table is None) or (
-            table is not None and not torch.equal(table, _embedding_table(network, steps))
-        ):
-            raise ValueError("its table of time embeddings does not belong to its steps")
+        network = build_network(card["network"], seed=0)
+        stock = card["network"].get("kind") != "mlp"
+        weights = load_file(folder / (_WEIGHTS if stock else _MLP_WEIGHTS))
+        if stock:
+            _check_table(weights.pop(_TABLE, None), network, steps)
         if card["prediction"] not in _PREDICTION_TYPES:
             raise ValueError(f"prediction {card['prediction']!r} is none of {', '.join(_PREDICTION_TYPES)}")
         network.load_state_dict(weights)
@@ -112,6 +127,13 @@ def plain_config(unet: torch.nn.Module) -> dict[str, Any]:
 
 def _is_plain_teacher(steps: Steps) -> bool:
     return steps.conditioning == tuple(range(steps.timesteps))
+
+
+def _check_table(table: torch.Tensor | None, unet: torch.nn.Module, steps: Steps) -> None:
+    if _is_plain_teacher(steps) != (table is None) or (
+        table is not None and not torch.equal(table, _embedding_table(unet, steps))
+    ):
+        raise ValueError("its table of time embeddings does not belong to its steps")
 
 
 def _embedding_table(unet: torch.nn.Module, steps: Steps) -> torch.Tensor:

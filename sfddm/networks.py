@@ -1,4 +1,4 @@
-"""Networks: diffusers' UNet2DModel from a spec."""
+"""Networks from a spec: diffusers' UNet2DModel for images, a small perceptron for points."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sfddm.randomness import initialisation_generator
 if TYPE_CHECKING:
     from diffusers import UNet2DModel
 
-    from sfddm.spec import NetworkSpec
+    from sfddm.network_spec import NetworkSpec, UNetSpec
 
 # Not accelerate: diffusers binds its name at import, and loading a pipeline later fails where that was skipped.
 _OPTIONAL = ("_torchvision_available", "_scipy_available", "_matplotlib_available")
@@ -38,7 +38,32 @@ def unet_class() -> type[UNet2DModel]:
     return UNet2DModel
 
 
-def unet_config(network: NetworkSpec, image_size: int, channels: int) -> dict[str, Any]:
+def network_config(network: NetworkSpec, image_size: int, channels: int) -> dict[str, Any]:
+    """Return the configuration of the network that a spec describes, from which ``build_network`` builds it.
+
+    A U-Net's has no key "kind", so that the cards of earlier U-Nets keep their meaning.
+
+    Raises:
+        SfddmError: as ``unet_config``.
+    """
+    if network.kind == "unet":
+        return unet_config(network, image_size, channels)
+    size = {"sample_size": image_size, "in_channels": channels}
+    return {"kind": "mlp"} | size | network.model_dump(include={"width", "depth", "classes"})
+
+
+def build_network(config: dict[str, Any], seed: int) -> torch.nn.Module:
+    """Build the network of a configuration; its first weights are a function of ``seed``."""
+    if config.get("kind") != "mlp":
+        return build_unet(config, seed)
+    from sfddm.mlp import MLP
+
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(initialisation_generator(seed).get_state())
+        return MLP(config)
+
+
+def unet_config(network: UNetSpec, image_size: int, channels: int) -> dict[str, Any]:
     """Return the configuration of the U-Net that a spec describes.
 
     Raises:
@@ -68,7 +93,7 @@ def unet_config(network: NetworkSpec, image_size: int, channels: int) -> dict[st
         "norm_num_groups": gcd(32, *widths),
         "attention_head_dim": gcd(32, *widths),
         "dropout": network.dropout,
-    }
+    } | ({} if network.classes is None else {"num_class_embeds": network.classes + 1})
 
 
 def build_unet(config: dict[str, Any], seed: int) -> UNet2DModel:

@@ -17,6 +17,7 @@ from sfddm.diffusion.schedule import Schedule, ScheduleKind, make_schedule
 from sfddm.errors import SfddmError
 from sfddm.methods import all_methods, find_method, make_method
 from sfddm.methods.base import Fold, Method, MethodOptions, StepCount, TrainingOptions
+from sfddm.network_spec import NetworkSpec
 from sfddm.strict import Strict
 
 
@@ -34,18 +35,6 @@ class ScheduleSpec(Strict):
     def build(self) -> Schedule:
         """Return the schedule itself."""
         return make_schedule(self.kind, self.timesteps, **self.model_dump(exclude={"kind", "timesteps"}))
-
-
-class NetworkSpec(Strict):
-    """The U-Net. Attention stands at the listed resolutions; ``prediction`` says what the raw output is."""
-
-    kind: Literal["unet"] = "unet"
-    channels: Annotated[int, Field(ge=4)] = 64
-    channel_multipliers: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 4, 8)
-    blocks_per_level: Annotated[int, Field(ge=1)] = 2
-    attention_resolutions: tuple[int, ...] = ()
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    prediction: Literal["epsilon", "v", "x0"] = "epsilon"
 
 
 class Pretrained(Strict):

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from sfddm.denoiser import Denoiser, Steps
 from sfddm.diffusion.process import PredictionKind
 from sfddm.diffusion.schedule import Schedule, make_schedule
+from sfddm.network_spec import UNetSpec
 from sfddm.networks import build_unet, unet_config
-from sfddm.spec import NetworkSpec
 
 
 class GaussianNetwork(nn.Module):
@@ -42,7 +42,7 @@ def gaussian_denoiser(
     return Denoiser(GaussianNetwork(schedule, mean, deviation, prediction), prediction, Steps.of_teacher(schedule))
 
 
-TINY_NETWORK = NetworkSpec(channels=8, channel_multipliers=(1, 2), blocks_per_level=1)
+TINY_NETWORK = UNetSpec(channels=8, channel_multipliers=(1, 2), blocks_per_level=1)
 
 
 def tiny_denoiser(

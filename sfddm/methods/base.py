@@ -16,6 +16,7 @@ from pydantic import Field
 from sfddm.diffusion.process import PredictionKind
 from sfddm.diffusion.schedule import IndexSetKind, Schedule, check_index_set, make_index_set
 from sfddm.errors import SfddmError
+from sfddm.network_spec import NetworkSpec
 from sfddm.strict import Strict
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class MethodOptions(Strict):
     """The options every method has. ``method`` defaults to the row's own name in the spec.
 
     Attributes:
+        network: the students' own network, of the teacher's classes; None: the teacher's architecture.
         student_of: another row; its student at the same steps takes the teacher's place.
         guidance_scale: w of classifier-free guidance (Ho & Salimans 2022): the teacher says (1 - w) of what it says
             without a class plus w of what it says with it. A student that learned from a guided teacher needs none.
@@ -67,6 +69,7 @@ class MethodOptions(Strict):
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
     sampler: SamplerKind = "ddim"
     clip: bool = True
+    network: NetworkSpec | None = None
     student_of: str | None = None
     guidance_scale: Annotated[float, Field(ge=0)] = 1.0
     #: What the student's network predicts; None: what its teacher's does. The weights' start does not depend on it.
@@ -214,7 +217,8 @@ class Method(ABC):
 
     def prediction(self, teacher: PredictionKind) -> PredictionKind:
         """Return what the student's network predicts, given what its teacher's does."""
-        return self.options.prediction or teacher
+        own = self.options.network.prediction if self.options.network else None
+        return self.options.prediction or own or teacher
 
     @property
     def target_decay(self) -> float | None:

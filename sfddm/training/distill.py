@@ -12,7 +12,7 @@ from sfddm.denoiser import Denoiser, FrozenDenoiser
 from sfddm.errors import SfddmError
 from sfddm.methods.base import Fold, Method
 from sfddm.model_folder import load_model, plain_config, save_model
-from sfddm.networks import build_unet
+from sfddm.networks import build_network
 from sfddm.randomness import derived_seed
 from sfddm.spec import Spec, digest_of
 from sfddm.training.card import make_card
@@ -85,6 +85,6 @@ def make_student(method: Method, fold: Fold, teacher: Denoiser, seed: int) -> De
     if method.initialisation == "teacher":
         network = copy.deepcopy(teacher.network).requires_grad_(True)
     else:
-        network = build_unet(plain_config(teacher.network), seed)
+        network = build_network(plain_config(teacher.network), seed)
     steps = teacher.steps.subsequence(fold.index_set, method.conditioning(fold.index_set))
     return Denoiser(network, method.prediction(teacher.prediction), steps)

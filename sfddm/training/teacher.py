@@ -11,7 +11,7 @@ from sfddm.denoiser import Denoiser, Steps
 from sfddm.errors import SfddmError
 from sfddm.methods.teacher import denoising_loss
 from sfddm.model_folder import load_pretrained, save_model
-from sfddm.networks import build_unet, unet_config
+from sfddm.networks import build_network, network_config
 from sfddm.randomness import derived_seed
 from sfddm.spec import Pretrained, Spec, digest_of
 from sfddm.training.card import make_card
@@ -36,8 +36,8 @@ def train_teacher(spec: Spec, seed: int, data: Path, out: Path, *, state: Path |
         result = TrainingResult(0, 0, 0.0)
     else:
         assert spec.teacher.training is not None
-        config = unet_config(spec.network, spec.data.image_size, spec.data.channels)
-        network = build_unet(config, derived_seed(seed, "teacher", "weights"))
+        config = network_config(spec.network, spec.data.image_size, spec.data.channels)
+        network = build_network(config, derived_seed(seed, "teacher", "weights"))
         denoiser = Denoiser(network, spec.network.prediction, Steps.of_teacher(spec.schedule.build()))
         checkpoint = (state or Path("reports/state")) / digest_of(part)[:16] / "checkpoint.safetensors"
         result = train(

@@ -32,7 +32,9 @@ METRICS = Path("reports/metrics.json")
 Samples = Annotated[Path, typer.Option("--samples", help="The .npy file that `sfddm sample` wrote.")]
 Reference = Annotated[Path, typer.Option("--reference", help="The folder that `sfddm reference` wrote.")]
 Steps = Annotated[int, typer.Option("--steps", min=1, help="Sampling steps.")]
-Model = Annotated[Path, typer.Option("--model", help="The model folder to sample.")]
+Models = Annotated[
+    list[Path], typer.Option("--model", help="The model folder to sample; once for each student that shares the work.")
+]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="Threads for torch; default: torch's own choice.")
 ]
@@ -115,6 +117,10 @@ def distill(
     teacher: Annotated[Path, typer.Option("--teacher", help="The model folder it learns from.")],
     data: Data,
     out: Out,
+    start: Annotated[
+        Path | None, typer.Option("--start", help="The model folder it starts from, where the fold has one.")
+    ] = None,
+    pairs: Annotated[Path | None, typer.Option("--pairs", help="The folder that `sfddm pairs` wrote.")] = None,
     seed: Seed = 0,
     state: State = None,
     threads: Threads = None,
@@ -126,7 +132,37 @@ def distill(
 
     loaded = load_spec(spec)
     with leased_device(threads) as device:
-        distill_fold(loaded, row, fold, seed, teacher, data, out, state=state, device=device)
+        distill_fold(
+            loaded,
+            row,
+            fold,
+            seed,
+            teacher,
+            data,
+            out,
+            state=state,
+            device=device,
+            start_folder=start,
+            pairs_folder=pairs,
+        )
+
+
+@app.command()
+def pairs(
+    spec: SpecArgument,
+    model: Annotated[Path, typer.Option("--model", help="The teacher's model folder.")],
+    out: Out,
+    seed: Seed = 0,
+    threads: Threads = None,
+) -> None:
+    """Sample images from the teacher and keep the noise they came from, for losses that compare with them."""
+    from sfddm.spec import load_spec
+    from sfddm.training.device import leased_device
+    from sfddm.training.pairs import write_pairs
+
+    loaded = load_spec(spec)
+    with leased_device(threads) as device:
+        write_pairs(loaded, seed, model, out, device=device)
 
 
 @app.command()
@@ -134,7 +170,7 @@ def sample(
     spec: SpecArgument,
     row: Row,
     steps: Steps,
-    model: Model,
+    model: Models,
     out: Out,
     threads: Threads = None,
 ) -> None:
@@ -215,7 +251,7 @@ def interpolate(
     spec: SpecArgument,
     row: Row,
     steps: Steps,
-    model: Model,
+    model: Models,
     teacher: Annotated[Path, typer.Option("--teacher", help="The teacher's model folder.")],
     reference: Reference,
     out: Out,

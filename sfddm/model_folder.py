@@ -31,11 +31,17 @@ _PREDICTION_TYPES: dict[PredictionKind, str] = {
     "v": "v_prediction",
 }
 _WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"
+_COMPANIONS = "companions.safetensors"
 _MLP_WEIGHTS = Path("network") / "model.safetensors"
 
 
-def save_model(folder: Path, denoiser: Denoiser, card: dict[str, Any]) -> None:
-    """Write a model folder, atomically. ``card`` says where the model comes from; steps and network are added here."""
+def save_model(
+    folder: Path, denoiser: Denoiser, card: dict[str, Any], companions: torch.nn.ModuleDict | None = None
+) -> None:
+    """Write a model folder, atomically. ``card`` says where the model comes from; steps and network are added here.
+
+    Networks that were trained alongside lie beside it in ``companions.safetensors``, for a fold that goes on from here.
+    """
     config, steps = plain_config(denoiser.network), denoiser.steps
     card = card | {
         "schema": 1,
@@ -51,13 +57,36 @@ def save_model(folder: Path, denoiser: Denoiser, card: dict[str, Any]) -> None:
             _save_weights(temporary / _MLP_WEIGHTS, denoiser.network)
         else:
             _save_pipeline(temporary, denoiser, config)
+        if companions is not None:
+            _save_weights(temporary / _COMPANIONS, companions)
         write_json(temporary / "card.json", card)
+
+
+def load_companions(folder: Path, companions: torch.nn.ModuleDict) -> None:
+    """Give networks the weights they had at the end of the training that wrote ``folder``, as far as it had them.
+
+    Raises:
+        SfddmError: a network of the same name has another shape there.
+    """
+    from safetensors.torch import load_file
+
+    path = folder / _COMPANIONS
+    if not path.exists():
+        return
+    weights = load_file(path)
+    for name, module in companions.items():
+        own = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
+        if own:
+            try:
+                module.load_state_dict(own)
+            except RuntimeError as error:
+                raise SfddmError(f"{path}: {name} does not fit ({str(error).splitlines()[0]})") from None
 
 
 def _save_weights(path: Path, network: torch.nn.Module) -> None:
     from safetensors.torch import save_file
 
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, path)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import gcd
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from sfddm.randomness import initialisation_generator
 if TYPE_CHECKING:
     from diffusers import UNet2DModel
 
+    from sfddm.denoiser import Denoiser
     from sfddm.network_spec import NetworkSpec, UNetSpec
 
 # Not accelerate: diffusers binds its name at import, and loading a pipeline later fails where that was skipped.
@@ -107,3 +110,55 @@ def build_unet(config: dict[str, Any], seed: int) -> UNet2DModel:
 def parameter_count(network: torch.nn.Module) -> int:
     """Return the number of weights."""
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def feature_projection(student: Denoiser, teacher: Denoiser) -> torch.nn.ModuleDict:
+    """Return {"projection": a linear map from the student's features before the last layers to the teacher's}."""
+    ours, theirs = feature_width(student.network), feature_width(teacher.network)
+    is_unet = hasattr(student.network, "conv_norm_out")
+    projection = torch.nn.Conv2d(ours, theirs, 1) if is_unet else torch.nn.Linear(ours, theirs)
+    return torch.nn.ModuleDict({"projection": projection})
+
+
+def feature_width(network: torch.nn.Module) -> int:
+    """Return D of the features before the last layers."""
+    config: Any = network.config
+    return int(config["width"] if "width" in config else config["block_out_channels"][0])
+
+
+class Critic(torch.nn.Module):
+    """Scores features for being those of a real image: normalisation, SiLU, mean over places, one linear map.
+
+    Args:
+        width: D of the features.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = torch.nn.LayerNorm(width)
+        self.out = torch.nn.Linear(width, 1)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return (B,) scores of (B, D, h, w) or (B, D) features."""
+        pooled = features.flatten(2).mean(2) if features.ndim > 2 else features  # (B, D)
+        scores: torch.Tensor = self.out(torch.nn.functional.silu(self.norm(pooled)))
+        return scores.flatten()
+
+
+def middle_width(network: torch.nn.Module) -> int:
+    """Return D of the middle block's features."""
+    config: Any = network.config
+    return int(config["width"] if "width" in config else config["block_out_channels"][-1])
+
+
+@contextmanager
+def held_fixed(module: torch.nn.Module) -> Iterator[None]:
+    """Let gradients pass through a module, but not into its weights, for what is computed within."""
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)

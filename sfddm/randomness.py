@@ -38,6 +38,14 @@ def initial_noise(seed: int, first: int, count: int, shape: tuple[int, ...]) -> 
     return np.stack([_normal(_generator(seed, _INITIAL, first + k), shape) for k in range(count)])
 
 
+def sample_labels(first: int, count: int, classes: int | None) -> NDArray[np.int64] | None:
+    """Return (count,) the classes of samples ``first`` ..: k modulo n for sample k, so that all are equally frequent.
+
+    None where there are no classes.
+    """
+    return None if classes is None else np.arange(first, first + count) % classes
+
+
 def step_noise(seed: int, step: int, first: int, count: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Return (count, *shape) noise for sampling step ``step`` of samples ``first`` .. ``first + count - 1``."""
     return np.stack([_normal(_generator(seed, _STEP, first + k, step), shape) for k in range(count)])

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from sfddm.atomic import atomic_file, write_json
+from sfddm.denoiser import Denoiser
 from sfddm.diffusion.samplers import sample
+from sfddm.ensemble import Ensemble
 from sfddm.errors import SfddmError
 from sfddm.model_folder import load_model
 from sfddm.networks import parameter_count
 from sfddm.provenance import hardware
-from sfddm.randomness import initial_noise, step_noise
+from sfddm.randomness import initial_noise, sample_labels, step_noise
 from sfddm.spec import Spec
 from sfddm.training.feed import to_uint8
 from sfddm.training.progress import ProgressLog
 
 
-def sample_row(spec: Spec, row: str, steps: int, model: Path, out: Path, *, device: torch.device) -> None:
+def sample_row(
+    spec: Spec, row: str, steps: int, models: Sequence[Path], out: Path, *, device: torch.device
+) -> None:
     """Sample ``spec.evaluation.samples`` images of a row and write them with their cost.
 
     Image k starts from the noise of (evaluation.seed, k), whatever the method, batch size or device.
@@ -30,19 +36,18 @@ def sample_row(spec: Spec, row: str, steps: int, model: Path, out: Path, *, devi
         spec: the experiment.
         row: the method's row in the spec.
         steps: T', the sampling steps.
-        model: the folder of the model to sample.
+        models: the folder of the model to sample, or of each of the students that share the work.
         out: the ``.npy`` file to write: (N, H, W, C) uint8. Beside it ``samples.json``.
         device: where to compute.
 
     Raises:
-        SfddmError: the model does not stand for the row's steps.
+        SfddmError: a model is not the row's, or they do not stand for its steps.
     """
     method, evaluation = spec.method(row), spec.evaluation
     index_set = method.index_set(steps)
-    denoiser, card = load_model(model)
-    if not set(index_set) <= set(denoiser.steps.index_set):
-        raise SfddmError(f"{model}: does not stand for the steps of {row} at {steps}")
+    denoiser, card = load_sampled(spec, row, steps, models)
     denoiser.to(device).eval()
+    guidance_scale = method.options.guidance_scale if not method.folds(steps) else 1.0
     shape = (spec.data.channels, spec.data.image_size, spec.data.image_size)
     batches, seconds = [], 0.0
     total = -(-evaluation.samples // evaluation.batch_size)
@@ -56,20 +61,74 @@ def sample_row(spec: Spec, row: str, steps: int, model: Path, out: Path, *, devi
 
             started = time.monotonic()
             with torch.inference_mode():
-                images = to_uint8(sample(denoiser, index_set, method.sampler, x, noise_of_step)).cpu().numpy()
+                given = denoiser.given(_labels(denoiser, first, count, device), guidance_scale)
+                images = to_uint8(sample(given, index_set, method.sampler, x, noise_of_step)).cpu().numpy()
             seconds += time.monotonic() - started
             batches.append(images)
             if progress.due(len(batches)):
                 progress.show(len(batches))
     with atomic_file(out) as temporary, temporary.open("wb") as file:
         np.save(file, np.concatenate(batches), allow_pickle=False)
+    networks = [member.network for member in members_of(denoiser)]
     cost = {
         "images": evaluation.samples,
         "seconds": seconds,
         "nfe": steps,
-        "parameters": parameter_count(denoiser.network),
+        "parameters": sum(parameter_count(network) for network in networks),
+        "active_parameters": max(parameter_count(network) for network in networks),
+        "flops_per_evaluation": max(flops(member, shape, device) for member in members_of(denoiser)),
+        "guidance_scale": guidance_scale,
         "hardware": hardware(),
         "model": card["depends_on"],
     }
     write_json(out.with_name("samples.json"), cost)
     print(f"{out}: {evaluation.samples} images in {seconds:.1f} s", file=sys.stderr)
+
+
+def load_sampled(
+    spec: Spec, row: str, steps: int, models: Sequence[Path]
+) -> tuple[Denoiser | Ensemble, dict[str, Any]]:
+    """Return what a row samples, and the card of its first model.
+
+    Raises:
+        SfddmError: a model is not the row's, or they do not stand for its steps.
+    """
+    index_set = set(spec.method(row).index_set(steps))
+    loaded = [load_model(folder) for folder in models]
+    standing = set().union(*(denoiser.steps.index_set for denoiser, _ in loaded))
+    if not index_set <= standing:
+        raise SfddmError(f"{', '.join(map(str, models))}: does not stand for the steps of {row} at {steps}")
+    if len(loaded) == 1:
+        return loaded[0]
+    parts = [None if card.get("classes") is None else tuple(card["classes"]) for _, card in loaded]
+    return Ensemble([denoiser for denoiser, _ in loaded], parts), loaded[0][1]
+
+
+def members_of(denoiser: Denoiser | Ensemble) -> list[Denoiser]:
+    """Return the denoisers that share the work; a single one shares it with nobody."""
+    return list(denoiser.members) if isinstance(denoiser, Ensemble) else [denoiser]  # type: ignore[arg-type]
+
+
+def flops(denoiser: Denoiser, shape: tuple[int, ...], device: torch.device) -> int:
+    """Return the floating-point operations of one evaluation for one image, counted while it runs.
+
+    Counted are convolutions, matrix products and attention, a multiplication and an addition as two; normalisations and
+    activations are not.
+
+    Args:
+        denoiser: the model.
+        shape: (C, H, W) of an image.
+        device: where it lies.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    t = denoiser.index_set[-1:]
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        denoiser.raw(torch.zeros(1, *shape, device=device), t)
+    return int(counter.get_total_flops())
+
+
+def _labels(denoiser: Denoiser | Ensemble, first: int, count: int, device: torch.device) -> torch.Tensor | None:
+    labels = sample_labels(first, count, denoiser.classes)
+    return None if labels is None else torch.from_numpy(labels).to(device)

@@ -194,7 +194,10 @@ class Spec(Strict):
         found = [("students", self.students)]
         if self.teacher.training:
             found.append(("teacher.training", self.teacher.training))
-        return found + [(f"methods.{row}.training", m.training) for row, m in self.methods.items() if m.training]
+        for row, options in self.methods.items():
+            values = ((key, getattr(options, key)) for key in type(options).model_fields)
+            found += [(f"methods.{row}.{key}", value) for key, value in values if isinstance(value, TrainingOptions)]
+        return found
 
     def method(self, row: str) -> Method:
         """Return the method behind a row of the table.
@@ -273,10 +276,6 @@ class Spec(Strict):
         folds = self.method(row).sampled_folds(steps)
         return [Model(row, fold.name) for fold in folds] or [self._teacher_at(row, steps)]
 
-    def student_training(self, row: str) -> TrainingOptions:
-        """Return how the row's students are trained: its own ``training``, else ``students``."""
-        return self.methods[row].training or self.students
-
     def teacher_part(self) -> dict[str, Any]:
         """Return what the teacher depends on, as plain JSON."""
         return self.model_dump(mode="json", include={"data", "schedule", "network", "teacher"})
@@ -284,8 +283,9 @@ class Spec(Strict):
     def student_part(self, row: str) -> dict[str, Any]:
         """Return what one row's students depend on, as plain JSON: the teacher's part, the method and its training."""
         method = self.methods[row].model_dump(mode="json", exclude={"title", "steps", "eta", "sampler", "clip"})
-        part = self.teacher_part() | {"method": method, "students": self.student_training(row).model_dump(mode="json")}
-        return part | {"pairs": self.pairs and self.pairs.model_dump(mode="json")}
+        training = self.methods[row].training or self.students
+        part = self.teacher_part() | {"method": method, "students": training.model_dump(mode="json")}
+        return part | ({"pairs": self.pairs.model_dump(mode="json")} if self.pairs else {})
 
     @property
     def digest(self) -> str:

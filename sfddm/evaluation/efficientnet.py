@@ -81,6 +81,10 @@ class FeatureExtractorEfficientNetLite0(FeatureExtractorBase):
         found = self._layers(self._prepare(images))
         return tuple(found[name].mean(dim=(2, 3)) for name in self.features_list)
 
+    def maps(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return (N, D, h, w) features of the stages, by name, with gradients; pixels (N, 3, H, W) float in [0, 255]."""
+        return self._layers(self._prepare(pixels))
+
     def _prepare(self, images: torch.Tensor) -> torch.Tensor:
         pixels = images.to(torch.float32)
         size = (self.resolution, self.resolution)

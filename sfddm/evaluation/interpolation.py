@@ -13,7 +13,7 @@ of the same ends stands beside it as a control.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,12 +27,13 @@ from sfddm.evaluation.extractors import EXTRACTORS, extract_features, resize_of
 from sfddm.evaluation.intervals import Blocks, Replicated, interval
 from sfddm.methods.base import Sampler
 from sfddm.methods.teacher import Teacher
-from sfddm.randomness import initial_noise, step_noise
+from sfddm.randomness import initial_noise, sample_labels, step_noise
 
 if TYPE_CHECKING:
     import torch
 
     from sfddm.denoiser import Denoiser
+    from sfddm.ensemble import Ensemble
     from sfddm.spec import Spec
 
 Kind = Literal["linear", "spherical"]
@@ -183,15 +184,16 @@ class Walker:
     """A model together with how it is sampled, under the name that its strips carry."""
 
     who: str
-    denoiser: Denoiser
+    denoiser: Denoiser | Ensemble
     index_set: tuple[int, ...]
     sampler: Sampler
+    guidance_scale: float = 1.0
 
     def images(self, noise: Float32, seed: int, batch_size: int, device: torch.device) -> Images:
         """Return (P, 9, H, W, C) uint8 images from (P, 9, C, H, W) noises.
 
         Where the sampler draws noise at its steps, all images of a path draw that of the path's first sample, so that
-        nothing but the initial noise changes along it.
+        nothing but the initial noise changes along it. With classes, path p is of class p modulo their number.
         """
         import torch
 
@@ -211,8 +213,11 @@ class Walker:
                 )
                 return torch.from_numpy(of_pairs).repeat_interleave(POINTS, dim=0).to(device)
 
+            classes = sample_labels(first, len(batch), self.denoiser.classes)
+            labels = None if classes is None else torch.from_numpy(classes).repeat_interleave(POINTS).to(device)
             with torch.inference_mode():
-                images = sample(self.denoiser, self.index_set, self.sampler, x, noise_of_step)
+                given = self.denoiser.given(labels, self.guidance_scale)
+                images = sample(given, self.index_set, self.sampler, x, noise_of_step)
             parts.append(to_uint8(images).cpu().numpy())
         images_of_all = np.concatenate(parts)
         return images_of_all.reshape(*noise.shape[:2], *images_of_all.shape[1:])
@@ -222,7 +227,7 @@ def interpolate(
     spec: Spec,
     row: str,
     steps: int,
-    student_model: Path,
+    student_models: Sequence[Path],
     teacher_model: Path,
     reference: Path,
     out: Path,
@@ -241,7 +246,7 @@ def interpolate(
         spec: the experiment.
         row: the method's row in the spec.
         steps: T', the sampling steps.
-        student_model: the model folder that the row samples.
+        student_models: the model folders that the row samples.
         teacher_model: the teacher's model folder.
         reference: folder that ``write_reference`` wrote.
         out: the folder to write.
@@ -259,7 +264,7 @@ def interpolate(
     layer = EXTRACTORS[evaluation.extractor].layer
     real = load_reference(reference)[0].features
     strips: dict[str, Images] = {}
-    for walker in _walkers(spec, row, steps, student_model, teacher_model, device):
+    for walker in _walkers(spec, row, steps, student_models, teacher_model, device):
         for kind in KINDS:
             path = _MIXTURES[kind](noises[::2], noises[1::2])
             strips[f"{kind}/{walker.who}"] = walker.images(path, evaluation.seed, evaluation.batch_size, device)
@@ -279,24 +284,26 @@ def interpolate(
 
 
 def _walkers(
-    spec: Spec, row: str, steps: int, student_model: Path, teacher_model: Path, device: torch.device
+    spec: Spec, row: str, steps: int, student_models: Sequence[Path], teacher_model: Path, device: torch.device
 ) -> Iterator[Walker]:
     """Yield the student, its teacher on the same steps, and the teacher at its reference length."""
     from sfddm.model_folder import load_model
+    from sfddm.sampling import load_sampled
 
     method = spec.method(row)
     index_set = method.index_set(steps)
-    student, _ = load_model(student_model)
+    student, _ = load_sampled(spec, row, steps, student_models)
     teacher, _ = load_model(teacher_model)
-    for denoiser, folder in ((student, student_model), (teacher, teacher_model)):
-        if not set(index_set) <= set(denoiser.steps.index_set):
-            raise SfddmError(f"{folder}: does not stand for the steps of {row} at {steps}")
+    if not set(index_set) <= set(teacher.steps.index_set):
+        raise SfddmError(f"{teacher_model}: does not stand for the steps of {row} at {steps}")
+    guidance_scale = method.options.guidance_scale
+    own = 1.0 if method.folds(steps) else guidance_scale
     deterministic = Sampler("ddim", 0.0, method.sampler.clip)
-    yield Walker("student", student.to(device).eval(), index_set, method.sampler)
-    yield Walker("teacher", teacher.to(device).eval(), index_set, deterministic)
+    yield Walker("student", student.to(device).eval(), index_set, method.sampler, own)
+    yield Walker("teacher", teacher.to(device).eval(), index_set, deterministic, guidance_scale)
     length = reference_length(spec)
     if length is not None:
-        yield Walker("teacher-reference", teacher, length, deterministic)
+        yield Walker("teacher-reference", teacher, length, deterministic, guidance_scale)
 
 
 def reference_length(spec: Spec) -> tuple[int, ...] | None:

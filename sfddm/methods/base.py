@@ -22,7 +22,9 @@ from sfddm.strict import Strict
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from sfddm.data.store import Store
     from sfddm.denoiser import Denoiser, FrozenDenoiser
+    from sfddm.spec import Spec
 
 SamplerKind = Literal["ddim", "ancestral", "consistency"]
 StepCount = Annotated[int, Field(ge=1)]
@@ -206,6 +208,23 @@ class Method(ABC):
     def companions(self, fold: Fold, student: Denoiser, teacher: Denoiser) -> nn.ModuleDict | None:
         """Return networks that are trained alongside the student and thrown away with the training; None: none."""
         return None
+
+    @property
+    def companion_rate(self) -> float:
+        """The companions' learning rate, as a factor on the student's."""
+        return 1.0
+
+    def training(self, fold: Fold) -> TrainingOptions | None:
+        """Return how a fold is trained; None: as the spec trains all students."""
+        return self.options.training
+
+    def classes_of_part(self, fold: Fold, store: Store, spec: Spec) -> tuple[int, ...] | None:
+        """Return the classes that a student with a ``part`` is responsible for."""
+        return None
+
+    def filters_pairs(self, fold: Fold) -> bool:
+        """Say whether a student with a ``part`` sees the pairs of its own classes only."""
+        return False
 
     def needs_pairs(self, fold: Fold) -> bool:
         """Say whether the loss needs images that the teacher made, with their noise."""

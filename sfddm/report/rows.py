@@ -16,6 +16,7 @@ from sfddm.spec import describe
 
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Role = Literal["teacher", "method", "real"]
 
 
@@ -88,6 +89,9 @@ class Sampling(Record):
     seconds: Seconds
     nfe: Count
     parameters: Count | None = None
+    active_parameters: Count | None = None
+    flops_per_evaluation: Count | None = None
+    guidance_scale: Amount = 1.0
     hardware: str
 
 
@@ -108,8 +112,8 @@ class Card(Record):
     hardware: str
     images_seen: Count
     train_seconds: Seconds
-    student_evaluations: Count
-    teacher_evaluations: Count
+    student_evaluations: Amount
+    teacher_evaluations: Amount
     parameters: Count | None = None
 
 

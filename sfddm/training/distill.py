@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from sfddm.data.store import open_store
+from sfddm.data.store import Store, open_store
 from sfddm.denoiser import Denoiser, FrozenDenoiser
 from sfddm.errors import SfddmError
-from sfddm.methods.base import Fold, Method
-from sfddm.model_folder import load_model, plain_config, save_model
-from sfddm.networks import build_network
-from sfddm.randomness import derived_seed
-from sfddm.spec import Spec, digest_of
+from sfddm.methods.base import Beside, Fold, Loss, Method
+from sfddm.model_folder import load_companions, load_model, plain_config, save_model
+from sfddm.networks import build_network, network_config
+from sfddm.randomness import derived_seed, further_noise
+from sfddm.spec import Model, Spec, digest_of
 from sfddm.training.card import make_card
-from sfddm.training.loop import train
+from sfddm.training.loop import Batch, BatchLoss, train
+from sfddm.training.pairs import PairsFeed
 
 
 def distill_fold(
@@ -30,6 +32,8 @@ def distill_fold(
     *,
     state: Path | None,
     device: torch.device,
+    start_folder: Path | None = None,
+    pairs_folder: Path | None = None,
 ) -> None:
     """Train the student of one fold and write its model folder.
 
@@ -43,48 +47,156 @@ def distill_fold(
         out: the model folder to write.
         state: where checkpoints live, each in a folder named after what its training depends on; None: reports/state.
         device: where to compute.
+        start_folder: the model whose weights it starts from, where the fold has one.
+        pairs_folder: what ``sfddm pairs`` wrote, where the method needs it.
 
     Raises:
-        SfddmError: the row has no such fold, or the teacher folder is not the model of that fold's teacher.
+        SfddmError: the row has no such fold, a model folder is not the one it should be, or pairs are missing.
     """
     method, fold = spec.method(row), spec.fold(row, fold_name)
     store = open_store(data / "train")
     teacher, teacher_card = load_model(teacher_folder)
-    expected = fold.teacher or "teacher"
-    if teacher_card["fold"] != expected:
-        raise SfddmError(f"{teacher_folder}: holds fold {teacher_card['fold']}, but {row} {fold_name} needs {expected}")
-    student = make_student(method, fold, teacher, derived_seed(seed, row, fold_name, "weights"))
-    frozen = FrozenDenoiser(teacher.to(device))
-    target = None if method.target_decay is None else copy.deepcopy(student)
-    frozen_target = None if target is None else FrozenDenoiser(target.to(device))
+    _check_model(teacher_folder, teacher_card, spec.teacher_of(row, fold_name), f"{row} {fold_name}")
+    start = _load_start(start_folder, row, fold)
     part = spec.student_part(row) | {"fold": fold_name, "seed": seed, "teacher": teacher_card["depends_on"]}
+    if start:
+        part |= {"start": start[1]["depends_on"]}
+    student = make_student(
+        method, fold, teacher, derived_seed(seed, row, fold_name, "weights"), start[0] if start else None
+    )
+    companions = method.companions(fold, student, teacher)
+    if companions is not None and start_folder is not None:
+        load_companions(start_folder, companions)
+    target = None if method.target_decay is None else copy.deepcopy(student)
+    options = method.training(fold) or spec.students
+    pairs = None
+    if method.needs_pairs(fold):
+        if pairs_folder is None:
+            raise SfddmError(f"{row} {fold_name}: compares with the teacher's images; give --pairs")
+        pairs = PairsFeed(pairs_folder, options.batch_size, derived_seed(seed, row, fold_name, "pairs"), device)
+    classes = method.classes_of_part(fold, store, spec) if fold.part else None
+    if pairs is not None and method.filters_pairs(fold):
+        pairs.keep(classes)
+    images, labels = _rows_of_classes(store, classes)
+    loss = _batch_loss(method, fold, student, teacher.to(device), target, companions, pairs, options.batch_size, seed)
     checkpoint = (state or Path("reports/state")) / digest_of(part)[:16] / "checkpoint.safetensors"
     result = train(
         student,
-        lambda x0, noise, k: method.loss(student, frozen, x0, noise, k, frozen_target),
-        store.images,
-        spec.student_training(row),
+        loss,
+        images,
+        labels,
+        options,
         seed=derived_seed(seed, row, fold_name),
         checkpoint=checkpoint,
         device=device,
         title=f"{spec.name}: {row} {fold_name}, seed {seed}",
         target=target,
         target_decay=method.target_decay or 0.0,
+        companions=companions,
+        companion_rate=method.companion_rate,
     )
     card = make_card(spec, store, method=row, fold=fold_name, seed=seed, result=result, depends_on=part)
-    evaluations = {
+    guided = 1 if method.options.guidance_scale == 1.0 else 2
+    facts = {
         "student_evaluations": method.student_evaluations,
-        "teacher_evaluations": method.teacher_evaluations,
+        "teacher_evaluations": method.teacher_evaluations * guided,
+        "classes": None if classes is None else list(classes),
     }
-    save_model(out, student, card | evaluations)
+    save_model(out, student, card | facts, companions)
     checkpoint.unlink(missing_ok=True)
 
 
-def make_student(method: Method, fold: Fold, teacher: Denoiser, seed: int) -> Denoiser:
-    """Return the student before training: the teacher's architecture, its weights or fresh ones, the fold's steps."""
-    if method.initialisation == "teacher":
+def make_student(
+    method: Method, fold: Fold, teacher: Denoiser, seed: int, start: Denoiser | None = None
+) -> Denoiser:
+    """Return the student before training, for the fold's steps.
+
+    Its weights are those of ``start`` where the fold has one; else its network is its own where the method's options
+    give one, and the teacher's architecture otherwise, with the teacher's weights or fresh ones.
+    """
+    own = method.options.network
+    if start is not None:
+        network = copy.deepcopy(start.network).requires_grad_(True)
+    elif own is not None:
+        config = plain_config(teacher.network)
+        own = own.model_copy(update={"classes": teacher.classes})
+        network = build_network(network_config(own, config["sample_size"], config["in_channels"]), seed)
+    elif method.initialisation == "teacher":
         network = copy.deepcopy(teacher.network).requires_grad_(True)
     else:
         network = build_network(plain_config(teacher.network), seed)
     steps = teacher.steps.subsequence(fold.index_set, method.conditioning(fold.index_set))
     return Denoiser(network, method.prediction(teacher.prediction), steps)
+
+
+def _batch_loss(
+    method: Method,
+    fold: Fold,
+    student: Denoiser,
+    teacher: Denoiser,
+    target: Denoiser | None,
+    companions: torch.nn.ModuleDict | None,
+    pairs: PairsFeed | None,
+    batch_size: int,
+    seed: int,
+) -> BatchLoss:
+    """Bind a method's loss to its networks; what it draws besides the batch is a function of (seed, step)."""
+    frozen = FrozenDenoiser(teacher)
+    device = student.index_set.device if target is None else teacher.index_set.device
+    average = None if target is None else FrozenDenoiser(target.to(device))
+    stream = derived_seed(seed, method.options.method, fold.name, "further")
+
+    def loss(batch: Batch) -> Loss:
+        noise = uniform = None
+        if method.further_draws:
+            shape = (batch_size, *batch.x0.shape[1:])
+            drawn, numbers = further_noise(stream, batch.step, method.further_draws, shape, batch.x0.device)
+            noise, uniform = drawn[:, batch.share], numbers[:, batch.share]
+        beside = Beside(
+            fold=fold,
+            step=batch.step,
+            labels=batch.labels,
+            moving_average=None if average is None else average.given(batch.labels),
+            companions=companions,
+            noise=noise,
+            uniform=uniform,
+            pairs=None if pairs is None else pairs.batch(batch.step, batch.share),
+        )
+        guided = frozen.given(batch.labels, method.options.guidance_scale)
+        return method.loss(student.given(batch.labels), guided, batch.x0, batch.noise, batch.k, beside)
+
+    return loss
+
+
+def _load_start(folder: Path | None, row: str, fold: Fold) -> tuple[Denoiser, dict[str, Any]] | None:
+    if (folder is None) != (fold.start is None):
+        wanted = f"starts from fold {fold.start}; give --start" if fold.start else "starts from no other fold"
+        raise SfddmError(f"{row} {fold.name}: {wanted}")
+    if folder is None or fold.start is None:
+        return None
+    start, card = load_model(folder)
+    _check_model(folder, card, Model(row, fold.start), f"{row} {fold.name}")
+    return start, card
+
+
+def _check_model(folder: Path, card: dict[str, Any], expected: Model, who: str) -> None:
+    if (card["method"], card["fold"]) != expected:
+        raise SfddmError(
+            f"{folder}: holds {card['method']} {card['fold']}, but {who} needs {expected.row} {expected.fold}"
+        )
+
+
+def _rows_of_classes(store: Store, classes: tuple[int, ...] | None) -> tuple[Any, Any]:
+    """Return the images and labels of some classes; of all, memory-mapped as they are, where ``classes`` is None.
+
+    Raises:
+        SfddmError: there is no image of these classes.
+    """
+    if classes is None:
+        return store.images, store.labels
+    import numpy as np
+
+    rows = np.flatnonzero(np.isin(store.labels, classes))
+    if not len(rows):
+        raise SfddmError(f"{store.folder}: holds no image of the classes {', '.join(map(str, classes))}")
+    return store.images[rows], store.labels[rows]

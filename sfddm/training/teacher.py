@@ -42,8 +42,9 @@ def train_teacher(spec: Spec, seed: int, data: Path, out: Path, *, state: Path |
         checkpoint = (state or Path("reports/state")) / digest_of(part)[:16] / "checkpoint.safetensors"
         result = train(
             denoiser,
-            lambda x0, noise, k: denoising_loss(denoiser, x0, noise, k),
+            lambda batch: denoising_loss(denoiser.given(batch.labels), batch.x0, batch.noise, batch.k),
             store.images,
+            store.labels,
             spec.teacher.training,
             seed=derived_seed(seed, "teacher"),
             checkpoint=checkpoint,

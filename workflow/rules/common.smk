@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from dataclasses import astuple
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -15,7 +16,7 @@ from sfddm.errors import SfddmError
 from sfddm.machine import available_cores
 from sfddm.methods.base import Fold, Method
 from sfddm.provenance import ROOT, code_digest
-from sfddm.spec import Spec, digest_of, load_spec
+from sfddm.spec import TEACHER, Spec, digest_of, load_spec
 
 RUN = "reports/runs/{experiment}"
 SEED = f"{RUN}/seed-{{seed}}"
@@ -128,6 +129,11 @@ def claims_files() -> list[str]:
     return sorted(str(file) for file in Path("params/claims").glob("*.yaml"))
 
 
+def pairs_part(wildcards) -> str:
+    """Return the digest of what the teacher's images with their noise depend on, besides the teacher."""
+    return digest_of(spec_of(wildcards.experiment).model_dump(mode="json", include={"pairs"}))
+
+
 def data_part(wildcards) -> str:
     """Return the digest of what the store depends on."""
     return digest_of(spec_of(wildcards.experiment).data.model_dump(mode="json"))
@@ -142,7 +148,7 @@ def student_part(wildcards) -> str:
     """Return the digest of what one fold depends on."""
     fold = find_fold(wildcards)
     part = spec_of(wildcards.experiment).student_part(wildcards.method)
-    return digest_of([part, fold.name, fold.index_set, fold.teacher])
+    return digest_of([part, astuple(fold)])
 
 
 def sampling_part(wildcards) -> str:
@@ -204,14 +210,38 @@ def teacher_threads(wildcards) -> int:
 
 def teacher_of_fold(wildcards) -> str:
     """Return the model that a fold learns from."""
-    return model_folder(wildcards.experiment, wildcards.seed, wildcards.method, find_fold(wildcards).teacher)
+    find_fold(wildcards)
+    model = spec_of(wildcards.experiment).teacher_of(wildcards.method, wildcards.fold)
+    return folder_of(wildcards.experiment, wildcards.seed, model)
 
 
-def sampled_model(wildcards) -> str:
-    """Return the model that a row samples: its last fold's, or the teacher where nothing is trained."""
-    folds = method_of(wildcards).folds(int(wildcards.steps))
-    last = folds[-1].name if folds else None
-    return model_folder(wildcards.experiment, wildcards.seed, wildcards.method, last)
+def start_of_fold(wildcards) -> list[str]:
+    """Return the model whose weights a fold starts from, where it has one."""
+    start = find_fold(wildcards).start
+    return [model_folder(wildcards.experiment, wildcards.seed, wildcards.method, start)] if start else []
+
+
+def pairs_of_fold(wildcards) -> list[str]:
+    """Return the teacher's images with their noise, where the fold's loss needs them."""
+    needed = method_of(wildcards).needs_pairs(find_fold(wildcards))
+    return [f"reports/runs/{wildcards.experiment}/seed-{wildcards.seed}/teacher/pairs"] if needed else []
+
+
+def option(name: str, folders) -> str:
+    """Return a command line's part that names folders: the option once for each."""
+    return " ".join(f"{name} {folder}" for folder in ([folders] if isinstance(folders, str) else folders))
+
+
+def folder_of(experiment: str, seed: str | int, model) -> str:
+    """Return the folder of a model."""
+    return model_folder(experiment, seed, model.row, None if model == TEACHER else model.fold)
+
+
+def sampled_models(wildcards) -> list[str]:
+    """Return the models that a row samples: its students, or the teacher where nothing is trained."""
+    spec = spec_of(wildcards.experiment)
+    models = spec.sampled_models(wildcards.method, int(wildcards.steps))
+    return [folder_of(wildcards.experiment, wildcards.seed, model) for model in models]
 
 
 def row_files(wildcards, name: str) -> list[str]:

@@ -26,7 +26,7 @@ rule reference:
 
 rule sample:
     input:
-        model=sampled_model,
+        models=sampled_models,
     output:
         images=f"{SEED}/{{method}}/steps-{{steps}}/samples.npy",
         cost=f"{SEED}/{{method}}/steps-{{steps}}/samples.json",
@@ -41,9 +41,10 @@ rule sample:
     params:
         spec=sampling_part,
         code=method_code("sfddm.sampling"),
+        models=lambda wildcards, input: option("--model", input.models),
     shell:
         "sfddm sample params/{wildcards.experiment}.yaml --method {wildcards.method} --steps {wildcards.steps}"
-        " --model {input.model} --out {output.images} --threads {threads} 2>&1 | tee -i {log}"
+        " {params.models} --out {output.images} --threads {threads} 2>&1 | tee -i {log}"
 
 
 rule evaluate:
@@ -117,7 +118,7 @@ rule audit:
 
 rule interpolate:
     input:
-        model=sampled_model,
+        models=sampled_models,
         teacher=f"{SEED}/teacher/model",
         features=rules.reference.output.features,
     output:
@@ -135,9 +136,10 @@ rule interpolate:
         spec=sampling_part,
         protocol=evaluation_part,
         code=method_code("sfddm.evaluation.interpolation"),
+        models=lambda wildcards, input: option("--model", input.models),
         reference=subpath(input.features, parent=True),
         out=subpath(output.figures, parent=True),
     shell:
         "sfddm interpolate params/{wildcards.experiment}.yaml --method {wildcards.method} --steps {wildcards.steps}"
-        " --model {input.model} --teacher {input.teacher} --reference {params.reference} --out {params.out}"
+        " {params.models} --teacher {input.teacher} --reference {params.reference} --out {params.out}"
         " --threads {threads} 2>&1 | tee -i {log}"

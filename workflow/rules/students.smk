@@ -5,6 +5,8 @@ rule distill:
     input:
         data=f"{RUN}/data",
         teacher=teacher_of_fold,
+        start=start_of_fold,
+        pairs=pairs_of_fold,
     output:
         directory(f"{SEED}/{{method}}/fold-{{fold}}"),
     log:
@@ -19,10 +21,13 @@ rule distill:
     params:
         spec=student_part,
         code=method_code("sfddm.training.distill"),
+        start=lambda wildcards, input: option("--start", input.start),
+        pairs=lambda wildcards, input: option("--pairs", input.pairs),
         state=lambda wildcards, output: state_folder(
             output[0], student_part(wildcards), method_code("sfddm.training.distill")(wildcards)
         ),
     shell:
         "sfddm distill params/{wildcards.experiment}.yaml --method {wildcards.method} --fold {wildcards.fold}"
-        " --seed {wildcards.seed} --teacher {input.teacher} --data {input.data}"
+        " --seed {wildcards.seed} --teacher {input.teacher} {params.start} {params.pairs}"
+        " --data {input.data}"
         " --out {output} --state {params.state} --threads {threads} 2>&1 | tee -i {log}"

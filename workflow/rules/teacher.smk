@@ -25,3 +25,24 @@ rule train:
     shell:
         "sfddm train params/{wildcards.experiment}.yaml --seed {wildcards.seed} --data {input.data}"
         " --out {output} --state {params.state} --threads {threads} 2>&1 | tee -i {log}"
+
+
+rule pairs:
+    input:
+        model=f"{SEED}/teacher/model",
+    output:
+        directory(f"{SEED}/teacher/pairs"),
+    log:
+        "reports/logs/{experiment}/seed-{seed}/pairs.log",
+    benchmark:
+        "reports/benchmarks/{experiment}/seed-{seed}/pairs.tsv"
+    threads: 1
+    resources:
+        gpu=accelerators(),
+        mem_mb=2000,
+    params:
+        spec=pairs_part,
+        code=code_of("sfddm.training.pairs"),
+    shell:
+        "sfddm pairs params/{wildcards.experiment}.yaml --seed {wildcards.seed} --model {input.model}"
+        " --out {output} --threads {threads} 2>&1 | tee -i {log}"

@@ -1,0 +1,137 @@
+"""One-to-many knowledge distillation (O2MKD, Zhang & Ma 2024, arXiv 2410.04191): one student for each range of timesteps.
+
+N students share the teacher's steps; each learns to say, on its own range, what the teacher says:
+
+    L_i = E_{t in range i} || eps_{S_i}(x_t, t) - eps_T(x_t, t) ||^2
+
+They cost less a step than the teacher where they are smaller; how many steps are taken is another matter, so that any
+sampler runs over them and they can be students of a student in few steps (``student_of``). The abstract says this much;
+the number of students, the budgets and the feature term are not known, and are options here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from sfddm.diffusion.process import mean_squared_error, q_sample, training_target
+from sfddm.errors import SfddmError
+from sfddm.methods.base import Beside, Fold, Loss, Method, MethodOptions, TrainingOptions
+from sfddm.partition import Parts, equal_log_snr_parts, equal_parts, parts_at
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from sfddm.denoiser import Denoiser, FrozenDenoiser
+    from sfddm.diffusion.process import Prediction
+
+
+class OneToManyOptions(MethodOptions):
+    """How the steps are shared and the students trained.
+
+    Attributes:
+        students: N.
+        partition: ranges of equally many steps, of equal shares of the log-SNR, or cut before the listed teacher indices.
+        shared_training: a first phase, plain distillation over all steps, whose weights every student starts from; None
+            leaves it out. ``training`` is each range's own.
+        feature_weight: weight of the mean squared difference between the teacher's features before the last layers and
+            a learned linear map of the student's.
+        initialisation: of the first phase; from the "teacher" only with the teacher's own architecture.
+    """
+
+    students: Annotated[int, Field(ge=1)] = 4
+    partition: Literal["steps", "log-snr"] | tuple[Annotated[int, Field(ge=1)], ...] = "steps"
+    shared_training: TrainingOptions | None = None
+    feature_weight: Annotated[float, Field(ge=0)] = 0.0
+    initialisation: Literal["random", "teacher"] = "random"
+
+
+class OneToMany(Method):
+    """A first phase shared by all students, then one training for each range of steps."""
+
+    name = "one-to-many"
+    title = "O2MKD"
+    reference = "Zhang & Ma 2024, arXiv 2410.04191"
+    Options = OneToManyOptions
+    options: OneToManyOptions
+
+    def ranges(self, steps: int) -> Parts:
+        """Return each student's steps, as teacher indices: of all T steps, or of the T' that ``student_of`` has.
+
+        Raises:
+            SfddmError: the partition leaves a student without a step, or does not give ``students`` parts.
+        """
+        index_set = self.index_set(steps) if self.options.student_of else tuple(range(self.timesteps))
+        partition, count = self.options.partition, self.options.students
+        if partition == "steps":
+            return equal_parts(index_set, count)
+        if partition == "log-snr":
+            return equal_log_snr_parts(index_set, self.schedule, count)
+        if len(partition) != count - 1:
+            raise SfddmError(f"partition: {count} students need {count - 1} boundaries, {len(partition)} are listed")
+        return parts_at(index_set, list(partition))
+
+    def folds(self, steps: int) -> tuple[Fold, ...]:
+        """The shared phase, if there is one, then the ranges; they depend on ``steps`` only under ``student_of``."""
+        self.index_set(steps)
+        ranges = self.ranges(steps)
+        place = f"{steps}." if self.options.student_of else ""
+        shared = f"{place}shared" if self.options.shared_training else None
+        first = (Fold(shared, tuple(t for part in ranges for t in part), stage="shared"),) if shared else ()
+        return first + tuple(
+            Fold(f"{place}range-{i}", part, start=shared, stage="range") for i, part in enumerate(ranges)
+        )
+
+    def sampled_folds(self, steps: int) -> tuple[Fold, ...]:
+        """The ranges."""
+        return tuple(fold for fold in self.folds(steps) if fold.stage == "range")
+
+    def training(self, fold: Fold) -> TrainingOptions | None:
+        """Return the shared phase's own training, or the ranges'."""
+        return self.options.shared_training if fold.stage == "shared" else self.options.training
+
+    @property
+    def initialisation(self) -> Literal["teacher", "random"]:
+        """As the option says."""
+        return self.options.initialisation
+
+    def companions(self, fold: Fold, student: Denoiser, teacher: Denoiser) -> nn.ModuleDict | None:
+        """The linear map from the student's features to the teacher's, where features are compared."""
+        if not self.options.feature_weight:
+            return None
+        from sfddm.networks import feature_projection
+
+        return feature_projection(student, teacher)
+
+    def loss(
+        self,
+        student: Denoiser,
+        teacher: FrozenDenoiser,
+        x0: Tensor,
+        noise: Tensor,
+        k: Tensor,
+        beside: Beside | None = None,
+    ) -> Loss:
+        """Return the equation above, in the quantity that the student predicts, plus the weighted feature term.
+
+        For a network that predicts the noise it is the equation itself; in v it keeps a gradient at the steps that hold
+        almost no signal. Shapes as in :meth:`Method.loss`.
+        """
+        t = student.index_set[k]  # (B,)
+        level = student.level(t)
+        x_t = q_sample(x0, noise, level)  # (B, C, H, W)
+
+        def quantity(prediction: Prediction) -> Tensor:
+            return training_target(student.prediction, prediction.x0, prediction.eps, level)
+
+        if not self.options.feature_weight:
+            output = mean_squared_error(quantity(student.predict(x_t, t)), quantity(teacher.predict(x_t, t))).mean()
+            return Loss(output, {"output": output.detach()})
+        assert beside is not None and beside.companions is not None
+        target, target_features = teacher.with_features(x_t, t)
+        prediction, features = student.with_features(x_t, t)
+        output = mean_squared_error(quantity(prediction), quantity(target)).mean()
+        feature_error = mean_squared_error(beside.companions["projection"](features), target_features).mean()
+        total = output + self.options.feature_weight * feature_error
+        return Loss(total, {"output": output.detach(), "features": feature_error.detach()})

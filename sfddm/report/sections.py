@@ -237,9 +237,8 @@ def _strip(images: Images, group: str, title: str, described: str) -> dict[str, 
 def agreement(content: Content) -> Section | None:
     """Show how near each row comes to its teacher from the same noise, beside the control of other noise."""
     parts = [found for part in content.collected if (found := agreement_of(part)) is not None]
-    headings = [("PSNR, dB", "higher is nearer"), ("SSIM", "higher is nearer"), ("Feature distance", "lower is nearer")]
-    values = {"parts": parts, "headings": headings}
-    return Section("agreement", "Agreement with the teacher", "agreement.html", values) if parts else None
+    title = "Agreement with the teacher"
+    return Section("agreement", title, "agreement.html", {"parts": parts}) if parts else None
 
 
 def interpolation(content: Content) -> Section | None:

@@ -16,6 +16,7 @@ from sfddm.atomic import atomic_folder
 from sfddm.claims import CLAIMS_FOLDER
 from sfddm.claims.show import tally
 from sfddm.errors import SfddmError
+from sfddm.report.points import are_points, draw_panels
 from sfddm.report.render import read_content, render
 from sfddm.report.sections import Content, interval_notes
 
@@ -91,17 +92,21 @@ def _yaml(spec: dict[str, Any]) -> bytes:
 def sample_grid(content: Content) -> bytes | None:
     """Return one PNG under 1 MB: a labelled line of samples for each row of the first seed, columns from one noise.
 
-    None where the run kept no samples.
+    Of points it is a scatter plot for each row. None where the run kept no samples.
     """
     part = content.collected[0]
     images = content.samples[part.provenance.experiment]
     seed = min((row.seed for row in part.rows if row.seed is not None), default=0)
     rows = dict.fromkeys((row.method, row.steps, row.title) for row in part.rows if row.seed == seed)
     lines = [(f"{title}, {steps} steps", images.get(f"{method}/{steps}/{seed}")) for method, steps, title in rows]
-    lines.append(("Real images", images.get("real")))
+    lines.append(("Real", images.get("real")))
     shown = [(label, some) for label, some in lines if some is not None]
     if not shown:
         return None
+    if are_points(shown[0][1]):
+        buffer = io.BytesIO()
+        draw_panels(shown).save(buffer, "PNG", optimize=True)
+        return buffer.getvalue() if buffer.tell() < LIMIT else None
     for columns in (16, 8, 4, 2, 1):
         buffer = io.BytesIO()
         _draw(shown, columns).save(buffer, "PNG", optimize=True)
@@ -134,7 +139,7 @@ _WHAT = {
     "table.tex": "the tables for a paper",
     "table.html": "the whole report, one page",
     "spec.yaml": "the spec as it was run, with every default filled in",
-    "samples.png": "samples of the first training seed; each column starts from one noise, the last line is real",
+    "samples.png": "samples of the first training seed, every row from the same noise; the last is real",
 }
 
 

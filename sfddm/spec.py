@@ -72,6 +72,7 @@ class EvaluationSpec(Strict):
     Attributes:
         samples: generated images behind each figure.
         reference_split: the real images they are compared with; ``reference_images`` None takes all of them.
+        extractor: the network whose features are compared; "points" compares the coordinates of points themselves.
         extractor_resolution: side to which images are resized for EfficientNet; Inception has its own.
         blocks: the generated images are cut into so many blocks; intervals come from leaving one block out at a time.
         seed: seed of the sampling noise; sample k of every method starts from the same noise.
@@ -82,7 +83,7 @@ class EvaluationSpec(Strict):
 
     samples: Annotated[int, Field(ge=4)]
     batch_size: Annotated[int, Field(ge=1)] = 256
-    extractor: Literal["efficientnet-lite0", "inception-v3-compat"] = "efficientnet-lite0"
+    extractor: Literal["efficientnet-lite0", "inception-v3-compat", "points"] = "efficientnet-lite0"
     extractor_resolution: Annotated[int, Field(ge=32, le=512)] = 64
     extractor_weights: Path | None = None
     reference_split: Split = "train"
@@ -168,6 +169,7 @@ class Spec(Strict):
         for field, training in self._trainings():
             if (training.images is None) == (training.epochs is None):
                 raise ValueError(f"{field}: give either images or epochs")
+        self._check_points()
         for key in ("agreement", "audit", "interpolation"):
             unknown = set(getattr(self.evaluation, key)) - set(self.methods)
             if unknown:
@@ -189,6 +191,17 @@ class Spec(Strict):
             except SfddmError as error:
                 raise ValueError(f"methods.{row}: {error}") from None
         return self
+
+    def _check_points(self) -> None:
+        points = self.data.source == "gaussians-2d"
+        if points != (self.evaluation.extractor == "points"):
+            raise ValueError("evaluation.extractor: must be points for the source gaussians-2d, and for no other")
+        if points and self.network.kind != "mlp":
+            raise ValueError(
+                "network.kind: must be mlp for the source gaussians-2d: a U-Net cannot halve a single pixel"
+            )
+        if points and (self.evaluation.audit or self.evaluation.interpolation):
+            raise ValueError("evaluation.audit, evaluation.interpolation: are for images, not for points")
 
     def _trainings(self) -> list[tuple[str, TrainingOptions]]:
         found = [("students", self.students)]

@@ -90,6 +90,8 @@ def test_the_control_is_the_same_figure_against_the_next_image() -> None:
     samples = np.clip(teacher.astype(int) + 3, 0, 255).astype(np.uint8)
     rows = rows_of(samples, teacher)
     assert list(rows) == [*METRICS, *(f"{metric}_control" for metric in METRICS)]
+    assert rows["l1_teacher"]["value"] == pytest.approx(np.abs(samples / 127.5 - teacher / 127.5).mean())
+    assert rows["l1_teacher"]["high"] < rows["l1_teacher_control"]["low"]
     other = np.concatenate([teacher[1:], teacher[:1]])
     wanted = {"psnr_teacher": psnr_of_pairs, "ssim_teacher": ssim_of_pairs}
     for metric, figure in wanted.items():
@@ -116,7 +118,7 @@ def test_the_interval_of_a_mean_is_students_over_blocks() -> None:
 def test_identical_sets_stay_finite_and_within_range() -> None:
     teacher = pictures(20, 8, 8, 3)
     rows = rows_of(teacher, teacher)
-    assert [rows[metric]["value"] for metric in METRICS] == pytest.approx([PSNR_CEILING, 1.0, 0.0])
+    assert [rows[metric]["value"] for metric in METRICS] == pytest.approx([PSNR_CEILING, 1.0, 0.0, 0.0])
     assert rows["psnr_teacher"]["high"] <= PSNR_CEILING + 1e-12
     assert rows["ssim_teacher_control"]["value"] < 0.2
 

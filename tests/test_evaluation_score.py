@@ -219,7 +219,7 @@ def test_foreign_weights_are_refused_before_they_are_opened(tmp_path, monkeypatc
     monkeypatch.setattr(torch, "load", never)
     path = tmp_path / "weights.pth"
     path.write_bytes(b"cos\nsystem\n")
-    for extractor in EXTRACTORS:
+    for extractor in (name for name, one in EXTRACTORS.items() if one.sha256):
         with pytest.raises(SfddmError, match=r"weights\.pth: not the weights of .*must be [0-9a-f]{64}"):
             make_extractor(EvaluationSpec(samples=4, extractor=extractor, extractor_weights=path), ("1280",))
     with pytest.raises(SfddmError, match=r"none\.pth: evaluation.extractor_weights cannot be read"):

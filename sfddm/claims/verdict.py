@@ -16,6 +16,7 @@ _SECTIONS = {
     "psnr_teacher": "agreement",
     "ssim_teacher": "agreement",
     "feature_distance_teacher": "agreement",
+    "l1_teacher": "agreement",
     "intermediate_realism_ratio": "interpolation",
 }
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
-"""One image: (H, W) grey or (H, W, 3) RGB inside a source; (H, W, C) in a store."""
+"""One image: (H, W) grey or (H, W, 3) RGB inside a source, (1, 1, 2) for a point; (H, W, C) in a store."""
 
 NO_LABEL = -1
 

@@ -28,23 +28,17 @@ class Download(Strict):
     sha256: Sha256
 
 
-class Source(Strict):
-    """What every source states: the images' label in reports, their shape and the splits to store.
+class _AnySource(Strict):
+    """What every source states: the images' label in reports and the splits to store.
 
     Attributes:
         label: how figures from these images are labelled.
-        image_size: height and width after cropping and resizing, in pixels.
-        channels: 1 (grey) or 3 (RGB).
-        center_crop: side of the square cut out of the middle before resizing; None cuts the largest square.
         limit: keep only so many images of each split, spread evenly over it; None keeps all.
         splits: the splits to store.
         class_names: names of labels 0, 1, ...; empty where the source knows them itself or there are none.
     """
 
     label: str
-    image_size: Annotated[int, Field(ge=2, le=1024)]
-    channels: Literal[1, 3]
-    center_crop: Annotated[int, Field(ge=1)] | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
     splits: Annotated[tuple[Split, ...], Field(min_length=1)] = ("train",)
     class_names: tuple[str, ...] = ()
@@ -55,6 +49,36 @@ class Source(Strict):
         if len(set(splits)) < len(splits):
             raise ValueError("names a split twice")
         return splits
+
+
+class Source(_AnySource):
+    """A source of images.
+
+    Attributes:
+        image_size: height and width after cropping and resizing, in pixels.
+        channels: 1 (grey) or 3 (RGB).
+        center_crop: side of the square cut out of the middle before resizing; None cuts the largest square.
+    """
+
+    image_size: Annotated[int, Field(ge=2, le=1024)]
+    channels: Literal[1, 3]
+    center_crop: Annotated[int, Field(ge=1)] | None = None
+
+
+class Gaussians2d(_AnySource):
+    """Points in the plane from a mixture of 32 Gaussians in 8 classes; a point is an image of one pixel, (x, y).
+
+    Attributes:
+        images: how many points of each split.
+        seed: the points are a function of seed and split.
+    """
+
+    source: Literal["gaussians-2d"]
+    images: Annotated[int, Field(ge=4)] = 20_000
+    seed: Annotated[int, Field(ge=0)] = 0
+    image_size: Literal[1] = 1
+    channels: Literal[2] = 2
+    center_crop: None = None
 
 
 class SklearnDigits(Source):
@@ -171,5 +195,6 @@ def _require_splits(key: str, places: Mapping[Split, object], splits: tuple[Spli
 
 
 DataSpec = Annotated[
-    SklearnDigits | Idx | Parquet | ImageFolder | Cifar10 | Hub | LsunLmdb, Field(discriminator="source")
+    SklearnDigits | Idx | Parquet | ImageFolder | Cifar10 | Hub | LsunLmdb | Gaussians2d,
+    Field(discriminator="source"),
 ]

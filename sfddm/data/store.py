@@ -33,8 +33,8 @@ class Store:
 
     Attributes:
         folder: where it lies.
-        images: (N, H, W, C) uint8 in [0, 255], C = 1 or 3; mapped read-only, so nothing is loaded before it
-            is used.
+        images: (N, H, W, C) uint8 in [0, 255], C = 1 or 3, 2 for points; mapped read-only, so nothing is loaded before
+            it is used.
         labels: (N,) int64, -1 where there is none; mapped read-only.
         manifest: the content of ``manifest.json``.
         digest: sha256 of the content: images, labels, shape and class names, wherever they came from.

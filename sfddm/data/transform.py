@@ -52,9 +52,9 @@ def fit(image: Image, side: int, shape: Shape) -> Image:
     resizing.
 
     Args:
-        image: (H, W) or (H, W, 3) uint8, no side shorter than ``side``.
+        image: (H, W) or (H, W, 3) uint8, or a point (1, 1, 2); no side shorter than ``side``.
         side: of the square, in pixels.
-        shape: (H, W, C) of the result, C = 1 or 3.
+        shape: (H, W, C) of the result, C = 1 or 3; a point's own.
     """
     from PIL import Image as Pillow
 

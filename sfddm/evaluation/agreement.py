@@ -4,6 +4,9 @@ Every row's sample k starts from the same noise (``sfddm.randomness.initial_nois
 its teacher computes gives the same image at the same index. How near the two come says little by itself: small grey
 images of one data set resemble each other anyway. Each figure therefore stands beside its control, the same figure
 against the teacher's images from *other* noise, moved by one index.
+
+Of points, images of one pixel, only the distance between coordinates is taken; PSNR, SSIM and a network's features say
+nothing of them.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 Images = NDArray[np.uint8]
 Float64 = NDArray[np.float64]
 
-METRICS = ("psnr_teacher", "ssim_teacher", "feature_distance_teacher")
+METRICS = ("psnr_teacher", "ssim_teacher", "feature_distance_teacher", "l1_teacher")
 #: Appended to a metric's name: the same figure against the teacher's images from other noise.
 CONTROL = "_control"
 
@@ -41,6 +44,7 @@ _RANGES = {
     "psnr_teacher": (0.0, PSNR_CEILING),
     "ssim_teacher": (-1.0, 1.0),
     "feature_distance_teacher": (0.0, np.inf),
+    "l1_teacher": (0.0, 2.0),
 }
 _COVERS = (
     "variation of the images with the sampling noise, given one student, one teacher and this number of images; the "
@@ -51,19 +55,21 @@ _COVERS = (
 def agreement_rows(
     samples: Images,
     teacher: Images,
-    features: NDArray[np.float32],
-    teacher_features: NDArray[np.float32],
+    features: NDArray[np.float32] | None,
+    teacher_features: NDArray[np.float32] | None,
     blocks: Blocks,
     confidence: float,
     extractor: str = "EfficientNet-Lite0",
 ) -> list[dict[str, Any]]:
-    """Return a row ``{"metric", "label", "value", "low", "high"}`` for each of ``METRICS`` and then its control.
+    """Return a row ``{"metric", "label", "value", "low", "high"}`` for each of ``METRICS``, then each one's control.
+
+    Without features, of points, ``l1_teacher`` is the only metric.
 
     Args:
         samples: (N, H, W, C) uint8; image k starts from noise k.
         teacher: (N, H, W, C) uint8, the teacher's images from the same noise.
-        features: (N, D) float32 of ``samples``.
-        teacher_features: (N, D) float32 of ``teacher``.
+        features: (N, D) float32 of ``samples``; None for points.
+        teacher_features: (N, D) float32 of ``teacher``; None for points.
         blocks: how the N images are cut for the jackknife.
         confidence: of the intervals, in (0, 1).
         extractor: how the label names what the features come from.
@@ -71,14 +77,21 @@ def agreement_rows(
     Raises:
         ValueError: the two sets differ in shape.
     """
-    if samples.shape != teacher.shape or features.shape != teacher_features.shape:
+    if samples.shape != teacher.shape:
         raise ValueError(f"{samples.shape} images cannot be paired with {teacher.shape}")
-    labels = ("PSNR to the teacher (dB)", "SSIM to the teacher", f"Distance to the teacher, {extractor} features")
     rows = []
     for suffix, shift in (("", 0), (CONTROL, -1)):
-        images, others = np.roll(teacher, shift, axis=0), np.roll(teacher_features, shift, axis=0)
-        figures = (psnr_of_pairs(samples, images), ssim_of_pairs(samples, images), distance_of_pairs(features, others))
-        for metric, label, values in zip(METRICS, labels, figures, strict=True):
+        images = np.roll(teacher, shift, axis=0)
+        figures = [("l1_teacher", "L1 distance to the teacher", l1_of_pairs(samples, images))]
+        if features is not None and teacher_features is not None:
+            distances = distance_of_pairs(features, np.roll(teacher_features, shift, axis=0))
+            figures = [
+                ("psnr_teacher", "PSNR to the teacher (dB)", psnr_of_pairs(samples, images)),
+                ("ssim_teacher", "SSIM to the teacher", ssim_of_pairs(samples, images)),
+                ("feature_distance_teacher", f"Distance to the teacher, {extractor} features", distances),
+                *figures,
+            ]
+        for metric, label, values in figures:
             low, high = interval(_mean(values, blocks), blocks, confidence, *_RANGES[metric])
             shown = f"{label}, other noise" if suffix else label
             figure = {"value": float(values.mean()), "low": low, "high": high}
@@ -155,6 +168,19 @@ def distance_of_pairs(x: NDArray[np.float32], y: NDArray[np.float32]) -> Float64
     return np.concatenate([np.linalg.norm(x[place].astype(np.float64) - y[place], axis=1) for place in _chunks(len(x))])
 
 
+def l1_of_pairs(x: Images, y: Images) -> Float64:
+    """Return (N,) the mean absolute difference of each pair, per pixel or coordinate, in units of [-1, 1]: 0 to 2.
+
+    The images stay rounded to 256 levels, 2/255 apart.
+
+    Args:
+        x: (N, H, W, C) uint8.
+        y: the same.
+    """
+    parts = [np.abs(x[place].astype(np.float64) - y[place]).mean(axis=(1, 2, 3)) for place in _chunks(len(x))]
+    return np.concatenate(parts) / 127.5
+
+
 def _chunks(count: int) -> list[slice]:
     return [slice(first, first + _CHUNK) for first in range(0, count, _CHUNK)]
 
@@ -180,8 +206,12 @@ def measure_agreement(spec: Spec, samples: Path, teacher_samples: Path, out: Pat
         raise SfddmError(f"{samples}: the control needs at least two images, there is {len(images)}")
     blocks = Blocks(len(images), evaluation.blocks)
     extractor = EXTRACTORS[evaluation.extractor]
-    both = [extract_features(some, evaluation, device)[extractor.layer] for some in (images, teacher)]
-    rows = agreement_rows(images, teacher, both[0], both[1], blocks, evaluation.confidence, extractor.title)
+    features = teacher_features = None
+    if evaluation.extractor != "points":
+        features, teacher_features = (
+            extract_features(some, evaluation, device)[extractor.layer] for some in (images, teacher)
+        )
+    rows = agreement_rows(images, teacher, features, teacher_features, blocks, evaluation.confidence, extractor.title)
     protocol = _protocol(spec, blocks) | {"identical_images": int((images == teacher).all(axis=(1, 2, 3)).sum())}
     write_json(out, {"schema": 1, "rows": rows, "protocol": protocol})
 
@@ -189,7 +219,9 @@ def measure_agreement(spec: Spec, samples: Path, teacher_samples: Path, out: Pat
 def _protocol(spec: Spec, blocks: Blocks) -> dict[str, Any]:
     evaluation = spec.evaluation
     extractor = EXTRACTORS[evaluation.extractor]
-    side = min(SSIM_WINDOW, spec.data.image_size)
+    settings = {"l1_teacher": "mean over images, pixels and channels of the absolute difference, in units of [-1, 1]"}
+    if evaluation.extractor != "points":
+        settings = _image_settings(spec) | settings
     return {
         "kind": "each generated image against the teacher's from the same noise",
         "control": "each generated image against the teacher's from the next noise; the last against the first",
@@ -201,13 +233,7 @@ def _protocol(spec: Spec, blocks: Blocks) -> dict[str, Any]:
         "feature_layer": extractor.layer,
         "resize": resize_of(evaluation),
         "dtype": "uint8, as sampled",
-        "settings": {
-            "psnr_teacher": f"mean over images of 10 log10(255^2 / max(MSE, 1/12)); identical images count as the "
-            f"error of rounding, {PSNR_CEILING:.2f} dB",
-            "ssim_teacher": f"Wang et al. 2004, K = (0.01, 0.03), uniform {side}x{side} window inside the image, "
-            "variances divided by n - 1, mean over places, channels and images",
-            "feature_distance_teacher": "mean over images of the Euclidean distance of their features",
-        },
+        "settings": settings,
         "interval": {
             "method": "delete-one-block jackknife, Student's t",
             "blocks": blocks.count,
@@ -215,5 +241,16 @@ def _protocol(spec: Spec, blocks: Blocks) -> dict[str, Any]:
             "confidence": evaluation.confidence,
             "covers": _COVERS,
         },
-        "versions": {package: version(package) for package in ("numpy", "torch", "torch-fidelity")},
+        "versions": {package: version(package) for package in ("numpy", "torch", *extractor.packages[:1])},
+    }
+
+
+def _image_settings(spec: Spec) -> dict[str, str]:
+    side = min(SSIM_WINDOW, spec.data.image_size)
+    return {
+        "psnr_teacher": f"mean over images of 10 log10(255^2 / max(MSE, 1/12)); identical images count as the "
+        f"error of rounding, {PSNR_CEILING:.2f} dB",
+        "ssim_teacher": f"Wang et al. 2004, K = (0.01, 0.03), uniform {side}x{side} window inside the image, "
+        "variances divided by n - 1, mean over places, channels and images",
+        "feature_distance_teacher": "mean over images of the Euclidean distance of their features",
     }

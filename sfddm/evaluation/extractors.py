@@ -26,14 +26,16 @@ class Extractor:
     Attributes:
         title: how a figure's label names it.
         layer: the layer that metrics are computed from.
-        sha256: digest its weights must have.
+        sha256: digest its weights must have; None where there are none.
         file: the weights' file name.
+        packages: whose versions can change the features.
     """
 
     title: str
     layer: str
-    sha256: str
+    sha256: str | None
     file: str
+    packages: tuple[str, ...] = ("torch-fidelity", "torchvision", "efficientnet-lite-pytorch")
 
 
 EXTRACTORS = {
@@ -49,6 +51,7 @@ EXTRACTORS = {
         "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
         "weights-inception-2015-12-05-6726825d.pth",
     ),
+    "points": Extractor("points", "coordinates", None, "", ()),
 }
 
 
@@ -56,6 +59,8 @@ def resize_of(evaluation: EvaluationSpec) -> str:
     """Say in words how images are brought to the extractor's size."""
     if evaluation.extractor == "inception-v3-compat":
         return "299x299, bilinear as in TensorFlow 1.x (inside the extractor)"
+    if evaluation.extractor == "points":
+        return "none: the features are the coordinates in [-1, 1]"
     side = evaluation.extractor_resolution
     return f"{side}x{side}, bilinear between pixel centres, antialiased when shrinking"
 
@@ -150,6 +155,11 @@ def register_efficientnet() -> None:
         register_feature_extractor("efficientnet-lite0", FeatureExtractorEfficientNetLite0)
 
 
+def coordinates_of(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return (N, C) float32 coordinates in [-1, 1] of points stored as images of one pixel, (N, 1, 1, C) uint8."""
+    return images.reshape(len(images), -1).astype(np.float32) / np.float32(127.5) - 1
+
+
 def extract_features(
     images: NDArray[np.uint8],
     evaluation: EvaluationSpec,
@@ -162,7 +172,8 @@ def extract_features(
     nothing but rounding; convolutions are asked to be deterministic and to keep full float32 precision.
 
     Args:
-        images: (N, H, W, C) uint8, C 1 or 3; grey is repeated to three channels.
+        images: (N, H, W, C) uint8, C 1 or 3; grey is repeated to three channels. Points, (N, 1, 1, 2), are their
+            own features.
         evaluation: extractor, resolution, weights and batch size.
         device: where the extractor runs.
         layers: names of layers; None takes the one for metrics.
@@ -173,6 +184,8 @@ def extract_features(
     Raises:
         SfddmError: the extractor's weights cannot be had.
     """
+    if evaluation.extractor == "points":
+        return {EXTRACTORS["points"].layer: coordinates_of(images[:])}
     import torch
 
     layers = layers or (EXTRACTORS[evaluation.extractor].layer,)

@@ -12,6 +12,13 @@ from sfddm.report.tables import Cell, confidence_of, mean_over_seeds
 
 #: Every metric of agreement, the controls too: they have a section of their own and stay out of the other tables.
 AGREEMENT_METRICS = frozenset(METRICS) | {metric + CONTROL for metric in METRICS}
+#: How each metric's column is headed, and what it is called in a sentence.
+_HEADINGS = {
+    "psnr_teacher": ("PSNR, dB", "higher is nearer", "PSNR"),
+    "ssim_teacher": ("SSIM", "higher is nearer", "SSIM"),
+    "feature_distance_teacher": ("Feature distance", "lower is nearer", "feature distance"),
+    "l1_teacher": ("L1 distance", "lower is nearer", "L1 distance"),
+}
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class AgreementLine:
-    """One row of the table: a pair for each metric, None where it was not measured."""
+    """One row of the table: a pair for each metric of the table, None where it was not measured."""
 
     title: str
     method: str
@@ -35,10 +42,14 @@ class AgreementLine:
 
 @dataclass(frozen=True)
 class AgreementPart:
-    """One experiment: groups of lines at the same steps, many steps first; and what they add up to, in words."""
+    """One experiment: groups of lines at the same steps, many steps first; and what they add up to, in words.
+
+    ``headings``: name and better side of each metric that was measured in any line.
+    """
 
     title: str
     label: str
+    headings: tuple[tuple[str, str], ...]
     groups: tuple[tuple[AgreementLine, ...], ...]
     sentence: str
     settings: dict[str, str]
@@ -55,21 +66,30 @@ def agreement_of(part: Collected) -> AgreementPart | None:
             found.setdefault((row.method, row.steps), {}).setdefault(row.metric, []).append(row)
     if not found:
         return None
-    lines = [_line(method, steps, rows, confidence_of(part)) for (method, steps), rows in found.items()]
+    measured = [metric for metric in METRICS if any(metric in rows for rows in found.values())]
+    lines = [_line(method, steps, rows, measured, confidence_of(part)) for (method, steps), rows in found.items()]
     by_steps = [
         tuple(line for line in lines if line.steps == steps) for steps in sorted({line.steps for line in lines})[::-1]
     ]
     first = next(row for rows in found.values() for some in rows.values() for row in some)
     labels = {row.label for row in part.rows if row.metric == METRICS[2]}
     settings = first.protocol.get("settings", {})
+    headings = tuple(_HEADINGS[metric][:2] for metric in measured)
     return AgreementPart(
-        part.provenance.title, " / ".join(sorted(labels)), tuple(by_steps), sentence_of(lines), dict(settings)
+        part.provenance.title,
+        " / ".join(sorted(labels)),
+        headings,
+        tuple(by_steps),
+        sentence_of(lines, measured),
+        dict(settings),
     )
 
 
-def _line(method: str, steps: int, rows: dict[str, list[Row]], confidence: float) -> AgreementLine:
+def _line(
+    method: str, steps: int, rows: dict[str, list[Row]], metrics: Sequence[str], confidence: float
+) -> AgreementLine:
     title = next(some[0].title for some in rows.values())
-    return AgreementLine(title, method, steps, tuple(_pair(metric, rows, confidence) for metric in METRICS))
+    return AgreementLine(title, method, steps, tuple(_pair(metric, rows, confidence) for metric in metrics))
 
 
 def _pair(metric: str, rows: dict[str, list[Row]], confidence: float) -> Pair | None:
@@ -82,14 +102,20 @@ def _pair(metric: str, rows: dict[str, list[Row]], confidence: float) -> Pair | 
     return Pair(same, other, nearer)
 
 
-def sentence_of(lines: Sequence[AgreementLine]) -> str:
-    """Say in how many rows the same noise brings images nearer to the teacher's than other noise does."""
+def sentence_of(lines: Sequence[AgreementLine], metrics: Sequence[str]) -> str:
+    """Say in how many rows the same noise brings images nearer to the teacher's than other noise does.
+
+    Args:
+        lines: the rows.
+        metrics: what the pairs of each line are of, in their order.
+    """
     counts = []
-    for position, name in enumerate(("PSNR", "SSIM", "feature distance")):
+    for position, metric in enumerate(metrics):
         pairs = [line.pairs[position] for line in lines]
         measured = [pair for pair in pairs if pair is not None]
         if measured:
-            counts.append(f"{sum(pair.nearer for pair in measured)} of {len(measured)} by {name}")
+            nearer = sum(pair.nearer for pair in measured)
+            counts.append(f"{nearer} of {len(measured)} by {_HEADINGS[metric][2]}")
     if not counts:
         return "The control of other noise was not measured."
     return f"Same noise gives images nearer to the teacher’s, outside the intervals, in {_listed(counts)}."

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sfddm.atomic import atomic_file, write_json
 from sfddm.errors import SfddmError
 from sfddm.methods.teacher import Teacher
+from sfddm.report.points import are_points
 from sfddm.report.rows import (
     Audit,
     AuditOfRow,
@@ -32,6 +33,8 @@ from sfddm.spec import Spec
 
 #: Images of each row that are kept for the report.
 KEPT_IMAGES = 64
+#: Points of each row, where the data are points.
+KEPT_POINTS = 1024
 #: Interpolated paths of each row that are kept for the report.
 KEPT_PATHS = 2
 #: The method's name in the rows of real against real.
@@ -183,10 +186,11 @@ def _floor(spec: Spec, score: Score) -> list[Row]:
 
 
 def _first_images(path: Path, expected: int | None, written_by: str) -> Images:
-    """Return the first images of an array file, shape (up to 64, H, W, C), without reading the rest.
+    """Return the first images of an array file, shape (up to 64, H, W, C), without reading the rest; more of points.
 
     Raises:
-        SfddmError: the file is missing, is not a uint8 array (N, H, W, C), or N is not ``expected``.
+        SfddmError: the file is missing, is not a uint8 array (N, H, W, C) of images or (N, 1, 1, 2) of points, or N is
+            not ``expected``.
     """
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -194,13 +198,15 @@ def _first_images(path: Path, expected: int | None, written_by: str) -> Images:
         raise SfddmError(f"{path}: no such file; `sfddm {written_by}` writes it") from None
     except (ValueError, OSError, EOFError) as error:
         raise SfddmError(f"{path}: not an array file ({error})") from None
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
+    points = are_points(images)
+    if images.dtype != np.uint8 or images.ndim != 4 or (images.shape[-1] not in (1, 3) and not points):
         raise SfddmError(
-            f"{path}: must hold uint8 images of shape (N, H, W, 1 or 3), got {images.dtype} of shape {images.shape}"
+            f"{path}: must hold uint8 images of shape (N, H, W, 1 or 3), or points (N, 1, 1, 2), got {images.dtype} of "
+            f"shape {images.shape}"
         )
     if expected is not None and len(images) != expected:
         raise SfddmError(f"{path}: holds {len(images)} images, but samples.json beside it says {expected}")
-    return np.array(images[:KEPT_IMAGES])
+    return np.array(images[: KEPT_POINTS if points else KEPT_IMAGES])
 
 
 def _provenance(spec: Spec, cards: list[Card]) -> Provenance:

@@ -32,9 +32,11 @@ _STYLES = {
     "psnr_teacher": MetricStyle("PSNR to the teacher, dB", "higher", 2),
     "ssim_teacher": MetricStyle("SSIM to the teacher", "higher", 3),
     "feature_distance_teacher": MetricStyle("Feature distance to the teacher", "lower", 2),
+    "l1_teacher": MetricStyle("L1 distance to the teacher", "lower", 4),
     "psnr_teacher_control": MetricStyle("PSNR to the teacher, dB, other noise", "unknown", 2),
     "ssim_teacher_control": MetricStyle("SSIM to the teacher, other noise", "unknown", 3),
     "feature_distance_teacher_control": MetricStyle("Feature distance to the teacher, other noise", "unknown", 2),
+    "l1_teacher_control": MetricStyle("L1 distance to the teacher, other noise", "unknown", 4),
 }
 
 

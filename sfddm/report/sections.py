@@ -24,6 +24,7 @@ from sfddm.report.audits import audit_of
 from sfddm.report.costs import costs_of
 from sfddm.report.figures import MARKERS, distance_plot, strip_address, strip_layout, tiles_that_fit
 from sfddm.report.interpolations import interpolations_of
+from sfddm.report.points import are_points, panel
 from sfddm.report.rows import Collected
 from sfddm.report.tables import Cell, MetricTable, confidence_of, metric_table, metrics_of, seeds_of
 from sfddm.report.verdicts import verdict_values
@@ -196,7 +197,7 @@ def distances(content: Content) -> Section:
 
 
 def samples(content: Content) -> Section | None:
-    """Show samples of every method from the same noise, one column for each noise."""
+    """Show samples of every method from the same noise, one column for each noise; of points, scatter plots."""
     grids = [grid for part in content.collected if (grid := _grid(part, content.samples)) is not None]
     return Section("samples", "Samples from the same noise", "samples.html", {"grids": grids}) if grids else None
 
@@ -210,17 +211,22 @@ def _grid(part: Collected, samples_of: Mapping[str, Mapping[str, Images]]) -> di
         if row.seed == seed and f"{row.method}/{row.steps}/{seed}" in images
     }
     ordered = sorted(rows.values(), key=lambda row: (row.role != "teacher", -(row.steps or 0)))
-    strips = []
-    for row in ordered:
-        own = images[f"{row.method}/{row.steps}/{seed}"]
-        group = "Teacher" if row.role == "teacher" else f"{row.steps} steps"
-        strips.append(_strip(own, group, row.title, f"{row.title}, {row.steps} steps: samples from noise"))
-    if "real" in images:
-        strips.append(_strip(images["real"], "Real images", "Not from noise", "Real images, numbers"))
-    if not strips:
+    own = [(row, images[f"{row.method}/{row.steps}/{seed}"]) for row in ordered]
+    real = images.get("real")
+    if not own and real is None:
         return None
     provenance = part.provenance
-    return {"title": provenance.title, "data": provenance.data.label, "seed": seed, "strips": strips}
+    grid = {"title": provenance.title, "data": provenance.data.label, "seed": seed, "strips": [], "panels": []}
+    if any(are_points(some) for some in images.values()):
+        panels = [panel(some, real, row.title, row.steps) for row, some in own]
+        return grid | {"panels": ([] if real is None else [panel(real, None, "Real points", None)]) + panels}
+    strips = []
+    for row, some in own:
+        group = "Teacher" if row.role == "teacher" else f"{row.steps} steps"
+        strips.append(_strip(some, group, row.title, f"{row.title}, {row.steps} steps: samples from noise"))
+    if real is not None:
+        strips.append(_strip(real, "Real images", "Not from noise", "Real images, numbers"))
+    return grid | {"strips": strips}
 
 
 def _strip(images: Images, group: str, title: str, described: str) -> dict[str, Any]:
@@ -237,9 +243,8 @@ def _strip(images: Images, group: str, title: str, described: str) -> dict[str, 
 def agreement(content: Content) -> Section | None:
     """Show how near each row comes to its teacher from the same noise, beside the control of other noise."""
     parts = [found for part in content.collected if (found := agreement_of(part)) is not None]
-    headings = [("PSNR, dB", "higher is nearer"), ("SSIM", "higher is nearer"), ("Feature distance", "lower is nearer")]
-    values = {"parts": parts, "headings": headings}
-    return Section("agreement", "Agreement with the teacher", "agreement.html", values) if parts else None
+    title = "Agreement with the teacher"
+    return Section("agreement", title, "agreement.html", {"parts": parts}) if parts else None
 
 
 def interpolation(content: Content) -> Section | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sfddm.data.examples import Examples
-from sfddm.data.sources import cifar10, hub, idx, imagefolder, lsun_lmdb, parquet, sklearn_digits
+from sfddm.data.sources import cifar10, gaussians_2d, hub, idx, imagefolder, lsun_lmdb, parquet, sklearn_digits
 from sfddm.data.spec import Split
 
 SOURCES: dict[str, Callable[[Any, Split], Examples]] = {
@@ -21,4 +21,5 @@ SOURCES: dict[str, Callable[[Any, Split], Examples]] = {
     "cifar10": cifar10.read_split,
     "hub": hub.read_split,
     "lsun-lmdb": lsun_lmdb.read_split,
+    "gaussians-2d": gaussians_2d.read_split,
 }

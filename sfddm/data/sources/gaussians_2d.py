@@ -1,0 +1,33 @@
+"""Points in the plane, drawn from the mixture of ``sfddm.diffusion.gaussians.petals`` and kept as images of one pixel.
+
+Channel 0 is x, channel 1 is y. The store keeps 256 levels over [-1, 1], 2/255 apart, so that rounding moves a
+coordinate by at most 1/255, an eighth of a component's deviation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfddm.data.examples import Example, Examples
+from sfddm.data.spec import Gaussians2d, Split
+from sfddm.diffusion.gaussians import petals, sample_mixture
+from sfddm.randomness import derived_seed
+
+
+def read_split(data: Gaussians2d, split: Split) -> Examples:
+    """Return ``data.images`` points, a function of (data.seed, split); each one's label is its class, the arm."""
+    generator = np.random.Generator(np.random.Philox(derived_seed("gaussians-2d", data.seed, split)))
+    mixture = petals()
+    points, classes = sample_mixture(mixture, data.images, generator)
+    levels = np.round((np.clip(points, -1, 1) + 1) * 127.5).astype(np.uint8)  # (N, 2)
+    names = tuple(f"arm {number}" for number in mixture.class_weights())
+    return Examples(_rows(levels.reshape(-1, 1, 1, 2), classes, f"gaussians-2d {split}"), data.images, names)
+
+
+def _rows(images: NDArray[np.uint8], classes: NDArray[np.int64], place: str) -> Iterator[Example]:
+    for row, label in enumerate(classes):
+        yield Example(partial(images.__getitem__, row), int(label), f"{place} point {row}")

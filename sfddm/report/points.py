@@ -1,0 +1,78 @@
+"""Scatter plots: what an experiment on points shows in the place of sample images."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Images = NDArray[np.uint8]
+#: Points in a panel: enough to see where they lie, few enough for a page of many panels.
+SHOWN_POINTS = 500
+_PANEL, _CAPTION, _COLUMNS = 256, 18, 4
+
+
+def are_points(images: Images) -> bool:
+    """Tell whether (N, H, W, C) are points in the plane, (N, 1, 1, 2), rather than images."""
+    return images.shape[1:] == (1, 1, 2)
+
+
+def panel(points: Images, real: Images | None, title: str, steps: int | None) -> dict[str, Any]:
+    """Return one panel for the template: ``title``, ``steps`` and ``svg``, the plot with its description.
+
+    Args:
+        points: (N, 1, 1, 2) uint8; the first ``SHOWN_POINTS`` are shown.
+        real: (N, 1, 1, 2) uint8, real points to show faintly behind them.
+        title: what the points are.
+        steps: of their sampling; None for real points.
+    """
+    count = min(len(points), SHOWN_POINTS)
+    text = f"{title}{'' if steps is None else f', {steps} steps'}: {count} points in the square from -1 to 1"
+    if real is not None:
+        near = share_near(points[:SHOWN_POINTS], real)
+        text += f", {near:.0%} of them within 0.03 of one of {len(real)} real points, which lie faintly behind".replace(
+            "%", " %"
+        )
+    behind = "" if real is None else _path(real, "stroke: var(--soft); opacity: 0.35; stroke-width: 3")
+    front = _path(points, "stroke: var(--series-0); stroke-width: 3")
+    svg = (
+        f'<svg class="points" viewBox="-3 -3 262 262" role="img" aria-label="{escape(text)}.">'
+        f'<g fill="none" stroke-linecap="round">{behind}{front}</g></svg>'
+    )
+    return {"title": title, "steps": steps, "svg": svg, "count": count}
+
+
+def share_near(points: Images, real: Images, distance: float = 0.03) -> float:
+    """Return the share of (N, 1, 1, 2) points within ``distance`` of a real one, in units of [-1, 1]."""
+    x, y = (some.reshape(-1, 2).astype(np.float64) / 127.5 for some in (points, real))
+    nearest = np.linalg.norm(x[:, None] - y, axis=2).min(axis=1)
+    return float((nearest <= distance).mean())
+
+
+def _path(points: Images, style: str) -> str:
+    """Draw each point as a line without length, whose round cap is a dot: a few bytes a point."""
+    dots = "".join(f"M{x} {255 - y}h0" for x, y in points[:SHOWN_POINTS].reshape(-1, 2).astype(int))
+    return f'<path d="{dots}" style="{style}"/>'
+
+
+def draw_panels(lines: list[tuple[str, Images]]) -> Image.Image:
+    """Draw labelled scatter plots side by side, four in a row, as one picture; each (label, points (N, 1, 1, 2))."""
+    from PIL import Image, ImageDraw
+
+    rows = -(-len(lines) // _COLUMNS)
+    width, height = _PANEL + 8, _PANEL + _CAPTION + 8
+    picture = Image.new("RGB", (_COLUMNS * width, rows * height), "white")
+    draw = ImageDraw.Draw(picture)
+    for place, (label, points) in enumerate(lines):
+        left, top = (place % _COLUMNS) * width + 4, (place // _COLUMNS) * height + 4
+        draw.text((left, top), label[:42], fill="black")
+        top += _CAPTION
+        draw.rectangle((left, top, left + _PANEL - 1, top + _PANEL - 1), outline="lightgrey")
+        for x, y in points.reshape(-1, 2).astype(int):
+            draw.point((left + x, top + 255 - y), fill="black")
+    return picture

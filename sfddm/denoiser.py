@@ -176,7 +176,7 @@ def classes_of(network: nn.Module) -> int | None:
     """Return the number of classes that a network takes labels of, besides "no class"; None where it takes none."""
     config = getattr(network, "config", {})
     if "classes" in config:  # a perceptron's
-        return config["classes"]  # type: ignore[no-any-return]
+        return config["classes"]
     embeddings = config.get("num_class_embeds")
     return None if embeddings is None else int(embeddings) - 1
 

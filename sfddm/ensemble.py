@@ -75,7 +75,7 @@ class Ensemble(nn.Module):
                 continue
             mine = torch.isin(self.labels, torch.tensor(classes, device=x.device))
             if mine.any():
-                found = member.given(self.labels[mine]).predict(x[mine], t[mine])  # type: ignore[operator]
+                found = member.given(self.labels[mine]).predict(x[mine], t[mine])
                 x0[mine], eps[mine] = found.x0, found.eps
                 answered |= mine
         if not answered.all():

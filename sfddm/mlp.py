@@ -64,7 +64,7 @@ class _Block(nn.Module):
         self.second = nn.Linear(width, width)
 
     def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
-        return hidden + self.second(silu(self.first(silu(hidden)) + embedding))  # type: ignore[no-any-return]
+        return hidden + self.second(silu(self.first(silu(hidden)) + embedding))
 
 
 def sinusoids(t: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,13 +27,18 @@ def equal_parts(items: tuple[int, ...], parts: int) -> Parts:
 def equal_log_snr_parts(index_set: tuple[int, ...], schedule: Schedule, parts: int) -> Parts:
     """Cut a sequence of steps where the logarithm of the signal-to-noise ratio has come down by equal amounts.
 
+    A part that one large step would leave empty (the last of a cosine schedule is such a step) takes its neighbour's.
+
     Raises:
-        SfddmError: a part would hold no step.
+        SfddmError: there are more parts than steps.
     """
+    equal_parts(index_set, parts)
     alphas_bar = schedule.alphas_bar[list(index_set)]
     log_snr = np.log(alphas_bar) - np.log1p(-alphas_bar)
     edges = np.linspace(log_snr[0], log_snr[-1], parts + 1)[1:-1]
-    return parts_at(index_set, [index_set[int(k)] for k in np.searchsorted(-log_snr, -edges)])
+    first = np.searchsorted(-log_snr, -edges) - np.arange(parts - 1)  # of each part but the first, less its number
+    first = np.clip(np.maximum.accumulate(first), 1, len(index_set) - parts + 1) + np.arange(parts - 1)
+    return parts_at(index_set, [index_set[int(k)] for k in first])
 
 
 def parts_at(index_set: tuple[int, ...], boundaries: list[int]) -> Parts:
@@ -41,7 +48,7 @@ def parts_at(index_set: tuple[int, ...], boundaries: list[int]) -> Parts:
         SfddmError: the boundaries do not increase, or a part would hold no step.
     """
     edges = [-1, *boundaries, index_set[-1] + 1]
-    cut = tuple(tuple(t for t in index_set if low <= t < high) for low, high in zip(edges, edges[1:], strict=False))
+    cut = tuple(tuple(t for t in index_set if low <= t < high) for low, high in pairwise(edges))
     if sorted(edges) != edges or not all(cut):
         raise SfddmError(f"partition: boundaries {boundaries} leave a student without a step of {len(index_set)}")
     return cut

@@ -25,9 +25,7 @@ from sfddm.training.feed import to_uint8
 from sfddm.training.progress import ProgressLog
 
 
-def sample_row(
-    spec: Spec, row: str, steps: int, models: Sequence[Path], out: Path, *, device: torch.device
-) -> None:
+def sample_row(spec: Spec, row: str, steps: int, models: Sequence[Path], out: Path, *, device: torch.device) -> None:
     """Sample ``spec.evaluation.samples`` images of a row and write them with their cost.
 
     Image k starts from the noise of (evaluation.seed, k), whatever the method, batch size or device.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sfddm.denoiser import Denoiser
+    from sfddm.ensemble import Ensemble
     from sfddm.methods.base import Sampler
 
 #: (step position k) -> (B, C, H, W) standard normal noise for the step that leaves k.
@@ -80,7 +81,7 @@ def consistency_step(prediction: Prediction, alpha_bar_next: float, noise: Tenso
 
 
 def sample(
-    denoiser: Denoiser, index_set: tuple[int, ...], sampler: Sampler, x: Tensor, step_noise: StepNoise
+    denoiser: Denoiser | Ensemble, index_set: tuple[int, ...], sampler: Sampler, x: Tensor, step_noise: StepNoise
 ) -> Tensor:
     """Walk from noise to images along ``index_set``, one network evaluation a step.
 

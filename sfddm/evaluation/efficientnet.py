@@ -82,7 +82,7 @@ class FeatureExtractorEfficientNetLite0(FeatureExtractorBase):
         return tuple(found[name].mean(dim=(2, 3)) for name in self.features_list)
 
     def maps(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return (N, D, h, w) features of the stages, by name, with gradients; pixels (N, 3, H, W) float in [0, 255]."""
+        """Return (N, D, h, w) features of the stages, by name, with gradients; pixels (N, 3, H, W) in [0, 255]."""
         return self._layers(self._prepare(pixels))
 
     def _prepare(self, images: torch.Tensor) -> torch.Tensor:

@@ -95,9 +95,12 @@ class Consistency(Method):
         At the first point f returns its input and the loss is 0. The squared distance is one of the three of the paper;
         its best one, LPIPS, needs weights that are not at hand offline. Shapes as in :meth:`Method.loss`.
         """
-        assert beside is not None and beside.moving_average is not None
+        assert beside is not None
+        assert beside.moving_average is not None
         t, t_before = student.index_set[k], student.index_set[(k - 1).clamp(min=0)]  # (B,)
         x = q_sample(x0, noise, student.level(t))
         x_before = ddim_move(teacher.predict(x, t), teacher.level(t_before))
-        total = mean_squared_error(student.predict(x, t).x0, beside.moving_average.predict(x_before, t_before).x0).mean()
+        total = mean_squared_error(
+            student.predict(x, t).x0, beside.moving_average.predict(x_before, t_before).x0
+        ).mean()
         return Loss(total, {"x0": total.detach()})

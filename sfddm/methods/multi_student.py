@@ -1,13 +1,13 @@
-"""Multi-student distillation (MSD, Song et al. 2024, arXiv 2410.23274): one one-step generator for each part of the classes.
+"""Multi-student distillation (MSD, Song et al. 2024, arXiv 2410.23274): a one-step generator for each part of the classes.
 
-Each student G maps noise and class to an image in one step and is trained by distribution matching (DM; Yin et al. 2024,
-arXiv 2311.18828 and 2405.14867). The gradient that a generated image x gets is, at a random noise level,
+Each student G maps noise and class to an image in one step and is trained by distribution matching (DM; Yin et al.
+2024, arXiv 2311.18828 and 2405.14867). The gradient that a generated image x gets is, at a random noise level,
 
     w_t alpha_t ( s_fake(x_t, t) - s_real(x_t, t) ),    s(x_t, t) = -(x_t - alpha_t mu(x_t, t)) / sigma_t^2
 
-where mu_real is the teacher and mu_fake a copy of it that is trained alongside on what G makes. Smaller students cannot
-start from the teacher's weights; teacher score matching (TSM) gives them a start. A last stage may add a GAN loss (ADM).
-With one student for all classes this is DMD with pairs, and DMD2 without pairs and a ``fake_ratio`` above 1.
+where mu_real is the teacher and mu_fake a copy of it that is trained alongside on what G makes. Smaller students
+cannot start from the teacher's weights; teacher score matching (TSM) gives them a start. A last stage may add a GAN
+loss (ADM). With one student for all classes this is DMD with pairs, and DMD2 without pairs and a ``fake_ratio`` above 1.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic import Field
 
 from sfddm.diffusion.process import mean_absolute_error, mean_squared_error, q_sample, training_target
 from sfddm.errors import SfddmError
-from sfddm.methods.base import Beside, Fold, Loss, Method, MethodOptions, Pairs, TrainingOptions
+from sfddm.methods.base import Beside, Fold, Loss, Method, MethodOptions, Pairs, StepCount, TrainingOptions
 from sfddm.partition import equal_parts, random_parts
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class MultiStudentOptions(MethodOptions):
     fake_learning_rate_factor: Annotated[float, Field(gt=0)] = 1.0
     noise_range: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.02, 0.98)
     index_set: Literal["uniform"] = "uniform"
-    steps: tuple[Literal[1], ...] | None = (1,)
+    steps: tuple[StepCount, ...] | None = (1,)
 
 
 class MultiStudent(Method):
@@ -182,7 +182,9 @@ class MultiStudent(Method):
         assert beside is not None
         if beside.fold.stage == "tsm":
             return score_matching_loss(student, teacher, x0, noise, k)
-        assert beside.companions is not None and beside.noise is not None and beside.uniform is not None
+        assert beside.companions is not None
+        assert beside.noise is not None
+        assert beside.uniform is not None
         fake: Any = beside.companions["fake"].given(beside.labels)  # type: ignore[operator]
         critic = beside.companions["critic"] if beside.fold.stage == "adm" else None
         made = generate(student, noise)  # (B, C, H, W)
@@ -197,8 +199,10 @@ class MultiStudent(Method):
         if beside.step % self.options.fake_ratio:
             return Loss(fake_loss, parts, trains_student=False)
         direction = distribution_gradient(fake, teacher, made.detach(), beside.noise[0], t_match)
-        total = self.options.distribution_weight * (direction * made).flatten(1).mean(1).mean()
-        parts["matching"] = direction.abs().mean()
+        # Half the squared distance to where the gradient leads: its gradient is the gradient.
+        matching = 0.5 * mean_squared_error(made, (made - direction).detach()).mean()
+        total = self.options.distribution_weight * matching
+        parts["matching"] = matching.detach()
         if beside.pairs is not None:
             regression = self._regression(student, beside.pairs)
             total = total + self.options.regression_weight * regression
@@ -253,9 +257,7 @@ def score_matching_loss(student: Denoiser, teacher: FrozenDenoiser, x0: Tensor, 
     return Loss(total, {"scores": total.detach()})
 
 
-def distribution_gradient(
-    fake: Denoiser, teacher: FrozenDenoiser, images: Tensor, noise: Tensor, t: Tensor
-) -> Tensor:
+def distribution_gradient(fake: Denoiser, teacher: FrozenDenoiser, images: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     """Return the DM gradient with respect to generated images, (B, C, H, W), itself without gradient.
 
     Since s = -(x_t - alpha mu) / sigma^2 for both, w_t alpha_t (s_fake - s_real) is w_t alpha_t^2 / sigma_t^2 times
@@ -282,15 +284,13 @@ def distribution_gradient(
 
 
 def denoising_error(fake: Denoiser, images: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-    """Return (B,) the denoising error of mu_fake on generated images: MSD's L_denoise, lambda_t as in the prediction."""
+    """Return (B,) the denoising error of mu_fake on generated images: MSD's L_denoise, in what it predicts."""
     level = fake.level(t)
     x_t = q_sample(images, noise, level)
     return mean_squared_error(fake.raw(x_t, t), training_target(fake.prediction, images, noise, level))
 
 
-def critic_error(
-    fake: Denoiser, critic: nn.Module, real: Tensor, made: Tensor, noise: Tensor, t: Tensor
-) -> Tensor:
+def critic_error(fake: Denoiser, critic: nn.Module, real: Tensor, made: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     """Return the critic's loss on noised images, real and generated: softplus of the wrong sign (DMD2, section 4.3)."""
     of_real = critic(fake.middle_features(*noised(fake, real, noise, t)))
     of_made = critic(fake.middle_features(*noised(fake, made, noise, t)))

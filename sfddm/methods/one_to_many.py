@@ -1,4 +1,4 @@
-"""One-to-many knowledge distillation (O2MKD, Zhang & Ma 2024, arXiv 2410.04191): one student for each range of timesteps.
+"""One-to-many distillation (O2MKD, Zhang & Ma 2024, arXiv 2410.04191): one student for each range of timesteps.
 
 N students share the teacher's steps; each learns to say, on its own range, what the teacher says:
 
@@ -32,7 +32,7 @@ class OneToManyOptions(MethodOptions):
 
     Attributes:
         students: N.
-        partition: ranges of equally many steps, of equal shares of the log-SNR, or cut before the listed teacher indices.
+        partition: ranges of equally many steps, of equal shares of the log-SNR, or cut before the listed indices.
         shared_training: a first phase, plain distillation over all steps, whose weights every student starts from; None
             leaves it out. ``training`` is each range's own.
         feature_weight: weight of the mean squared difference between the teacher's features before the last layers and
@@ -128,7 +128,8 @@ class OneToMany(Method):
         if not self.options.feature_weight:
             output = mean_squared_error(quantity(student.predict(x_t, t)), quantity(teacher.predict(x_t, t))).mean()
             return Loss(output, {"output": output.detach()})
-        assert beside is not None and beside.companions is not None
+        assert beside is not None
+        assert beside.companions is not None
         target, target_features = teacher.with_features(x_t, t)
         prediction, features = student.with_features(x_t, t)
         output = mean_squared_error(quantity(prediction), quantity(target)).mean()

@@ -144,6 +144,8 @@ def _sampling_costs(sampling: Sampling, sampled: Card) -> dict[str, Any]:
         "nfe": sampling.nfe,
         "sample_seconds_per_image": sampling.seconds / sampling.images,
         "parameters": sampled.parameters if sampling.parameters is None else sampling.parameters,
+        "active_parameters": sampling.active_parameters,
+        "flops_per_evaluation": sampling.flops_per_evaluation,
     }
 
 

@@ -130,6 +130,8 @@ class Row(Figure):
         images_seen, train_seconds: summed over the folds; the teacher's own for its row.
         network_evaluations: forward passes of student and teacher in training, summed over the folds.
         nfe: network evaluations for one sampled image.
+        parameters: of all networks that are sampled; ``active_parameters`` of the one that answers at a step.
+        flops_per_evaluation: floating-point operations of that answer for one image, counted.
     """
 
     experiment: str
@@ -147,7 +149,9 @@ class Row(Figure):
     train_seconds: Seconds | None = None
     sample_seconds_per_image: Seconds | None = None
     parameters: Count | None = None
-    network_evaluations: Count | None = None
+    network_evaluations: Amount | None = None
+    active_parameters: Count | None = None
+    flops_per_evaluation: Count | None = None
     protocol: dict[str, Any]
 
 

@@ -106,9 +106,7 @@ def distill_fold(
     checkpoint.unlink(missing_ok=True)
 
 
-def make_student(
-    method: Method, fold: Fold, teacher: Denoiser, seed: int, start: Denoiser | None = None
-) -> Denoiser:
+def make_student(method: Method, fold: Fold, teacher: Denoiser, seed: int, start: Denoiser | None = None) -> Denoiser:
     """Return the student before training, for the fold's steps.
 
     Its weights are those of ``start`` where the fold has one; else its network is its own where the method's options

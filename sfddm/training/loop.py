@@ -121,8 +121,8 @@ def train(
             f"{checkpoint}: not a checkpoint of this training (step {first} of {total}); delete it to start over"
         )
     student.network = accelerator.prepare_model(torch.compile(state.network) if options.compile else state.network)
-    labels = None if student.classes is None else _known_labels(labels, student.classes)
-    feed = Feed(images, labels, options.batch_size, seed, options.shuffle, device)
+    known = None if student.classes is None else _known_labels(labels, student.classes)
+    feed = Feed(images, known, options.batch_size, seed, options.shuffle, device)
     started = saved = time.monotonic()
     with ProgressLog(title, total, options.batch_size, first) as progress:
         for step in range(first, total):
@@ -231,15 +231,13 @@ def _known_labels(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
     return np.where(labels < 0, classes, labels)
 
 
-def _batch(
-    feed: Feed, seed: int, step: int, student: Denoiser, options: TrainingOptions, share: slice
-) -> Batch:
+def _batch(feed: Feed, seed: int, step: int, student: Denoiser, options: TrainingOptions, share: slice) -> Batch:
     """Return this process's part of the batch of a step."""
     x0, labels = feed.batch(step)
     noise, k, flips = training_noise(seed, step, tuple(x0.shape), len(student.index_set), feed.device)
     if options.horizontal_flip:
         x0 = torch.where(flips.view(-1, 1, 1, 1), x0.flip(-1), x0)
-    if labels is not None and options.label_dropout:
+    if labels is not None and student.classes is not None and options.label_dropout:
         without = torch.from_numpy(dropped(seed, step, len(labels), options.label_dropout)).to(feed.device)
         labels = labels.masked_fill(without, student.classes)
     return Batch(x0[share], noise[share], k[share], None if labels is None else labels[share], step, share)

@@ -30,8 +30,8 @@ _STREAM = "pairs"
 def write_pairs(spec: Spec, seed: int, model: Path, out: Path, *, device: torch.device) -> None:
     """Sample ``spec.pairs`` from the teacher by DDIM and write them with what they depend on.
 
-    The folder gets ``images.npy``, (N, C, H, W) float16 in [-1, 1], ``labels.npy``, (N,) int64 (-1 without classes), and
-    ``pairs.json``; the noise is a function of the seed in it and of the number of the pair.
+    The folder gets ``images.npy``, (N, C, H, W) float16 in [-1, 1], ``labels.npy``, (N,) int64 (-1 without classes),
+    and ``pairs.json``; the noise is a function of the seed in it and of the number of the pair.
 
     Raises:
         SfddmError: the spec asks for no pairs.

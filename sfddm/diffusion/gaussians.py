@@ -68,15 +68,15 @@ class Mixture:
         return Mixture(self.means[kept], np.sqrt(self.variances[kept]), weights, self.classes[kept])
 
 
-def petals(classes: int = 8, modes: int = 4, sigma: float = 0.03, turn: float = 0.9) -> Mixture:
+def petals(classes: int = 8, modes: int = 4, sigma: float = 0.04, turn: float = 0.9) -> Mixture:
     """Return a mixture in the plane whose classes are the arms of a spiral, each a row of ``modes`` components.
 
-    The arms start 0.3 from the middle and end at 0.84, turned by ``turn`` radians on the way, so that with the default
-    deviation every component lies within [-1, 1]^2 to more than five deviations. One arm is a short curve, which a
+    The arms start 0.3 from the middle and end at 0.8, turned by ``turn`` radians on the way, so that with the default
+    deviation every component lies within [-1, 1]^2 to five deviations. One arm is a short curve, which a
     small one-step generator can follow; all of them together are 32 islands, between which it has to tear the plane.
     """
     along = np.linspace(0.0, 1.0, modes)  # (modes,)
-    radius = 0.3 + 0.54 * along
+    radius = 0.3 + 0.5 * along
     angle = 2 * np.pi * np.arange(classes)[:, None] / classes + turn * along  # (classes, modes)
     means = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1).reshape(-1, 2)
     count = classes * modes

@@ -31,7 +31,8 @@ from sfddm.report.points import are_points, panel, share_near
 from sfddm.report.render import read_content, render_html
 from sfddm.spec import Spec, load_spec, parse_spec
 
-SPEC = yaml.safe_load(Path("params/gaussians-2d.yaml").read_text())
+FILE = Path(__file__).parents[1] / "params" / "gaussians-2d.yaml"
+SPEC = yaml.safe_load(FILE.read_text())
 
 
 def make_spec(**evaluation: Any) -> Spec:
@@ -134,10 +135,10 @@ def test_evaluating_points_imports_no_torch_fidelity() -> None:
         "from sfddm.evaluation.figures import figures_of; "
         "from sfddm.evaluation.metrics import reference_statistics; "
         "x = np.random.default_rng(0).normal(size=(100, 2)).astype('float32'); "
-        "figures_of(x, reference_statistics(x, 3), load_spec('gaussians-2d').evaluation); "
+        "figures_of(x, reference_statistics(x, 3), load_spec(sys.argv[1]).evaluation); "
         "assert not {name.partition('.')[0] for name in sys.modules} & {'torch_fidelity', 'torchvision', 'diffusers'}"
     )
-    subprocess.run([sys.executable, "-c", script], check=True)
+    subprocess.run([sys.executable, "-c", script, str(FILE)], check=True)
 
 
 def test_more_points_than_images_are_kept(tmp_path: Path) -> None:
@@ -160,7 +161,7 @@ def test_a_panel_draws_each_point_where_it_is_and_says_so() -> None:
 
 
 def collected(tmp_path: Path) -> Path:
-    spec = load_spec("gaussians-2d")
+    spec = load_spec(FILE)
     facts = {"experiment": spec.name, "steps": 4, "seed": 0, "protocol": {"extractor": "points"}}
     figure = {"metric": "frechet_distance", "label": "FD points", "value": 0.01234, "low": 0.01, "high": 0.02}
     rows = [

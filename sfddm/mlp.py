@@ -52,7 +52,8 @@ class MLP(nn.Module):
         hidden = self.enter(x.flatten(1))  # (B, width)
         for block in self.blocks:
             hidden = block(hidden, embedding)
-        return self.out(silu(hidden)).view_as(x)
+        output: Tensor = self.out(silu(hidden))  # (B, C H W)
+        return output.view_as(x)
 
 
 class _Block(nn.Module):
@@ -64,7 +65,8 @@ class _Block(nn.Module):
         self.second = nn.Linear(width, width)
 
     def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
-        return hidden + self.second(silu(self.first(silu(hidden)) + embedding))
+        moved: Tensor = hidden + self.second(silu(self.first(silu(hidden)) + embedding))
+        return moved
 
 
 def sinusoids(t: Tensor) -> Tensor:

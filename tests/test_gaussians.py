@@ -141,9 +141,9 @@ def test_petals_lie_in_the_square_and_apart() -> None:
     mixture = petals()
     assert mixture.means.shape == (32, 2)
     assert np.bincount(mixture.classes).tolist() == [4] * 8
-    assert np.abs(mixture.means).max() + 5 * 0.03 < 1
+    assert np.linalg.norm(mixture.means, axis=1).max() + 5 * np.max(mixture.sigma) <= 1 + 1e-12
     apart = np.linalg.norm(mixture.means[:, None] - mixture.means, axis=2) + np.eye(32)
-    assert apart.min() > 5 * 0.03
+    assert apart.min() > 4.5 * np.max(mixture.sigma)
 
 
 @pytest.mark.parametrize(

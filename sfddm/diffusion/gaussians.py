@@ -68,15 +68,15 @@ class Mixture:
         return Mixture(self.means[kept], np.sqrt(self.variances[kept]), weights, self.classes[kept])
 
 
-def petals(classes: int = 8, modes: int = 4, sigma: float = 0.03, turn: float = 0.9) -> Mixture:
+def petals(classes: int = 8, modes: int = 4, sigma: float = 0.04, turn: float = 0.9) -> Mixture:
     """Return a mixture in the plane whose classes are the arms of a spiral, each a row of ``modes`` components.
 
-    The arms start 0.3 from the middle and end at 0.84, turned by ``turn`` radians on the way, so that with the default
-    deviation every component lies within [-1, 1]^2 to more than five deviations. One arm is a short curve, which a
+    The arms start 0.3 from the middle and end at 0.8, turned by ``turn`` radians on the way, so that with the default
+    deviation every component lies within [-1, 1]^2 to five deviations. One arm is a short curve, which a
     small one-step generator can follow; all of them together are 32 islands, between which it has to tear the plane.
     """
     along = np.linspace(0.0, 1.0, modes)  # (modes,)
-    radius = 0.3 + 0.54 * along
+    radius = 0.3 + 0.5 * along
     angle = 2 * np.pi * np.arange(classes)[:, None] / classes + turn * along  # (classes, modes)
     means = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1).reshape(-1, 2)
     count = classes * modes
@@ -111,7 +111,8 @@ def class_probabilities(mixture: Mixture, x: Float64, alpha_bar: float) -> dict[
 def score(mixture: Mixture, x: Float64, alpha_bar: float) -> Float64:
     """Return (N, D) the gradient of log q_t at x (N, D): sum_m r_m(x) (sqrt(abar) mu_m - x) / v_m."""
     share = responsibilities(mixture, x, alpha_bar) / _noised_variances(mixture, alpha_bar)  # (N, M)
-    return np.sqrt(alpha_bar) * share @ mixture.means - share.sum(axis=1, keepdims=True) * x
+    gradient: Float64 = np.sqrt(alpha_bar) * share @ mixture.means - share.sum(axis=1, keepdims=True) * x
+    return gradient
 
 
 def posterior_mean(mixture: Mixture, x: Float64, alpha_bar: float) -> Float64:
@@ -122,12 +123,14 @@ def posterior_mean(mixture: Mixture, x: Float64, alpha_bar: float) -> Float64:
     of_components = responsibilities(mixture, x, alpha_bar)
     gain = np.sqrt(alpha_bar) * mixture.variances / _noised_variances(mixture, alpha_bar)  # (M,)
     shrunk = (1 - np.sqrt(alpha_bar) * gain)[:, None] * mixture.means
-    return of_components @ shrunk + (of_components @ gain)[:, None] * x
+    mean: Float64 = of_components @ shrunk + (of_components @ gain)[:, None] * x
+    return mean
 
 
 def expected_noise(mixture: Mixture, x: Float64, alpha_bar: float) -> Float64:
     """Return (N, D) E[eps | x_t = x] = -sqrt(1 - abar) times the score."""
-    return -np.sqrt(1 - alpha_bar) * score(mixture, x, alpha_bar)
+    noise: Float64 = -np.sqrt(1 - alpha_bar) * score(mixture, x, alpha_bar)
+    return noise
 
 
 def _noised_variances(mixture: Mixture, alpha_bar: float) -> Float64:
@@ -139,7 +142,8 @@ def _log_joint(mixture: Mixture, x: Float64, alpha_bar: float) -> Float64:
     variance = _noised_variances(mixture, alpha_bar)
     difference = x[:, None, :] - np.sqrt(alpha_bar) * mixture.means  # (N, M, D)
     squared = np.square(difference).sum(axis=2)
-    return np.log(mixture.weights) - 0.5 * (squared / variance + x.shape[1] * np.log(2 * np.pi * variance))
+    joint: Float64 = np.log(mixture.weights) - 0.5 * (squared / variance + x.shape[1] * np.log(2 * np.pi * variance))
+    return joint
 
 
 def _log_sum(joint: Float64) -> Float64:

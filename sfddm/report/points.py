@@ -32,12 +32,11 @@ def panel(points: Images, real: Images | None, title: str, steps: int | None) ->
         steps: of their sampling; None for real points.
     """
     count = min(len(points), SHOWN_POINTS)
-    text = f"{title}{'' if steps is None else f', {steps} steps'}: {count} points in the square from -1 to 1"
+    at = "" if steps is None else f", {steps} step{'' if steps == 1 else 's'}"
+    text = f"{title}{at}: {count} points in the square from -1 to 1"
     if real is not None:
-        near = share_near(points[:SHOWN_POINTS], real)
-        text += f", {near:.0%} of them within 0.03 of one of {len(real)} real points, which lie faintly behind".replace(
-            "%", " %"
-        )
+        near = 100 * share_near(points[:SHOWN_POINTS], real)
+        text += f", {near:.0f} % of them within 0.03 of one of {len(real)} real points, which lie faintly behind"
     behind = "" if real is None else _path(real, "stroke: var(--soft); opacity: 0.35; stroke-width: 3")
     front = _path(points, "stroke: var(--series-0); stroke-width: 3")
     svg = (

@@ -1,7 +1,7 @@
 """Points in the plane, drawn from the mixture of ``sfddm.diffusion.gaussians.petals`` and kept as images of one pixel.
 
 Channel 0 is x, channel 1 is y. The store keeps 256 levels over [-1, 1], 2/255 apart, so that rounding moves a
-coordinate by at most 1/255, an eighth of a component's deviation.
+coordinate by at most 1/255, a tenth of a component's deviation.
 """
 
 from __future__ import annotations

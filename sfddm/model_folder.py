@@ -7,6 +7,7 @@ read it back exactly: the cumulative alphas in float64 and the teacher's indices
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ _WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"
 
 
 def save_model(folder: Path, denoiser: Denoiser, card: dict[str, Any]) -> None:
-    """Write a model folder, atomically. ``card`` says where the model comes from; steps and network are added here."""
+    """Write a model folder, atomically. ``card`` says where the model comes from; the rest is added here."""
     unet, steps = denoiser.network, denoiser.steps
     config = plain_config(unet)
     card = card | {
@@ -48,6 +49,8 @@ def save_model(folder: Path, denoiser: Denoiser, card: dict[str, Any]) -> None:
         _stock_scheduler(denoiser).save_pretrained(temporary / "scheduler")
         index = {"_class_name": "DDIMPipeline", "scheduler": ["diffusers", "DDIMScheduler"]}
         write_json(temporary / "model_index.json", index | {"unet": ["diffusers", "UNet2DModel"]})
+        with (temporary / _WEIGHTS).open("rb") as weights:
+            card["weights_sha256"] = hashlib.file_digest(weights, "sha256").hexdigest()
         write_json(temporary / "card.json", card)
 
 

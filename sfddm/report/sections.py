@@ -19,11 +19,14 @@ from sfddm.claims import Claim, Verdict, evaluate_claims
 from sfddm.claims.fixed_point import fixed_points
 from sfddm.claims.paths import rows_for_claims
 from sfddm.claims.verdict import anchor
+from sfddm.report.ablations import SENSES, AblationTable, ablation_table, variants_of
 from sfddm.report.agreement import AGREEMENT_METRICS, agreement_of
 from sfddm.report.audits import audit_of
 from sfddm.report.costs import costs_of
-from sfddm.report.figures import MARKERS, distance_plot, strip_address, strip_layout, tiles_that_fit
+from sfddm.report.figures import MARKERS, distance_plot
+from sfddm.report.grids import grid_of
 from sfddm.report.interpolations import interpolations_of
+from sfddm.report.protocols import common_protocol
 from sfddm.report.rows import Collected
 from sfddm.report.tables import Cell, MetricTable, confidence_of, metric_table, metrics_of, seeds_of
 from sfddm.report.verdicts import verdict_values
@@ -55,16 +58,31 @@ class Content:
             self.claims,
         )
 
-    @property
+    @cached_property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics of the scores, the main one first. Agreement has a section of its own."""
+        return tuple(metric for metric in metrics_of(self.collected) if metric not in AGREEMENT_METRICS)
+
+    @cached_property
+    def variants(self) -> frozenset[str]:
+        """The rows that have a table of their own, the ablations, and stay out of the others."""
+        return variants_of(self.collected)
+
+    @cached_property
     def tables(self) -> tuple[MetricTable, ...]:
-        """One table for each metric of a score; the first is the main one. Agreement has a section of its own."""
-        metrics = [metric for metric in metrics_of(self.collected) if metric not in AGREEMENT_METRICS]
-        return tuple(metric_table(self.collected, metric) for metric in metrics)
+        """One table for each metric, without the variants; the first is the main one."""
+        return tuple(metric_table(self.collected, metric, self.variants) for metric in self.metrics)
+
+    @cached_property
+    def ablations(self) -> tuple[AblationTable, ...]:
+        """The variants of each experiment in each metric."""
+        found = (ablation_table(part, metric, self.variants) for part in self.collected for metric in self.metrics)
+        return tuple(one for one in found if one is not None)
 
     @property
     def slots(self) -> dict[str, int]:
-        """Each method's colour and marker, the same in every plot."""
-        methods = dict.fromkeys(row.method for part in self.collected for row in part.rows if row.role == "method")
+        """Each method's colour and marker, the same in every plot; a variant has its method's."""
+        methods = dict.fromkeys(line.method for table in self.tables for line in table.lines)
         return {method: position % len(MARKERS) for position, method in enumerate(methods)}
 
 
@@ -123,6 +141,7 @@ def verdicts(content: Content) -> Section | None:
     titles = {part.provenance.experiment: part.provenance.title for part in content.collected}
     anchors = {anchor(table.metric, line.method) for table in content.tables for line in table.lines}
     anchors |= {anchor(t.metric, line.method) for t in content.tables for line in (*t.references, *t.floors)}
+    anchors |= {anchor(t.metric, line.method) for t in content.ablations for block in t.blocks for line in block.lines}
     if any(row.metric in AGREEMENT_METRICS for part in content.collected for row in part.rows):
         anchors.add("agreement")
     if any(part.interpolations for part in content.collected):
@@ -146,6 +165,28 @@ def further_tables(content: Content) -> Section | None:
     if len(content.tables) < 2:
         return None
     return Section("further", "Further measures", "metric_tables.html", {"tables": content.tables[1:], "intervals": []})
+
+
+def ablations(content: Content) -> Section | None:
+    """Show each method's variants beside its main row and beside what was not trained."""
+    if not content.ablations:
+        return None
+    # A row's identifier stands once on the page: at the variant's first line, never at a main row.
+    anchored: dict[tuple[str, str], tuple[str, str, str, int]] = {}
+    for table in content.ablations:
+        for block in table.blocks:
+            for line in block.lines:
+                if line.method in content.variants:
+                    place = (table.metric, line.method, table.experiment, block.steps)
+                    anchored.setdefault((table.metric, line.method), place)
+    parts = [
+        {"title": part.provenance.title, "tables": tables}
+        for part in content.collected
+        if (tables := [one for one in content.ablations if one.experiment == part.provenance.experiment])
+    ]
+    covers = {part.provenance.experiment: note[1] for part, note in zip(content.collected, interval_notes(content), strict=True)}
+    values = {"parts": parts, "senses": SENSES, "covers": covers, "anchored": set(anchored.values())}
+    return Section("ablations", "Ablations", "ablations.html", values)
 
 
 def interval_notes(content: Content) -> list[tuple[str, str]]:
@@ -197,41 +238,10 @@ def distances(content: Content) -> Section:
 
 def samples(content: Content) -> Section | None:
     """Show samples of every method from the same noise, one column for each noise."""
-    grids = [grid for part in content.collected if (grid := _grid(part, content.samples)) is not None]
+    images = content.samples
+    found = (grid_of(part, images.get(part.provenance.experiment, {}), content.variants) for part in content.collected)
+    grids = [grid for grid in found if grid is not None]
     return Section("samples", "Samples from the same noise", "samples.html", {"grids": grids}) if grids else None
-
-
-def _grid(part: Collected, samples_of: Mapping[str, Mapping[str, Images]]) -> dict[str, Any] | None:
-    images = samples_of.get(part.provenance.experiment, {})
-    seed = seeds_of(part)[0]
-    rows = {
-        (row.method, row.steps): row
-        for row in part.rows
-        if row.seed == seed and f"{row.method}/{row.steps}/{seed}" in images
-    }
-    ordered = sorted(rows.values(), key=lambda row: (row.role != "teacher", -(row.steps or 0)))
-    strips = []
-    for row in ordered:
-        own = images[f"{row.method}/{row.steps}/{seed}"]
-        group = "Teacher" if row.role == "teacher" else f"{row.steps} steps"
-        strips.append(_strip(own, group, row.title, f"{row.title}, {row.steps} steps: samples from noise"))
-    if "real" in images:
-        strips.append(_strip(images["real"], "Real images", "Not from noise", "Real images, numbers"))
-    if not strips:
-        return None
-    provenance = part.provenance
-    return {"title": provenance.title, "data": provenance.data.label, "seed": seed, "strips": strips}
-
-
-def _strip(images: Images, group: str, title: str, described: str) -> dict[str, Any]:
-    shown = images[: tiles_that_fit(max(images.shape[1:3]))]
-    return {
-        "group": group,
-        "title": title,
-        "address": strip_address(shown),
-        "alt": f"{described} 0 to {len(shown) - 1}, left to right",
-        **strip_layout(shown),
-    }
 
 
 def agreement(content: Content) -> Section | None:
@@ -285,26 +295,6 @@ def protocols(content: Content) -> Section:
     return Section("protocol", "Protocol", "protocols.html", {"cards": cards})
 
 
-def common_protocol(protocols: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
-    """Return what all protocols agree on, flattened to "outer inner" keys, and the keys that differ."""
-    flat = [_flatten(protocol) for protocol in protocols]
-    keys = dict.fromkeys(key for protocol in flat for key in protocol)
-    shared = {key: flat[0][key] for key in keys if all(key in one and one[key] == flat[0][key] for one in flat)}
-    return shared, [key for key in keys if key not in shared]
-
-
-def _flatten(value: dict[str, Any], outer: str = "") -> dict[str, Any]:
-    """Name nested values by their path; a part of short texts only, such as versions, becomes one line."""
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        name = f"{outer} {key}".strip().replace("_", " ")
-        if isinstance(item, dict) and all(isinstance(v, str) and len(v) < 20 for v in item.values()):
-            flat[name] = ", ".join(f"{inner} {text}" for inner, text in item.items())
-        else:
-            flat.update(_flatten(item, name) if isinstance(item, dict) else {name: item})
-    return flat
-
-
 def provenance(content: Content) -> Section:
     """Show the spec, the commit, the data and the machine behind each experiment."""
     parts = [
@@ -322,6 +312,7 @@ BUILDERS: tuple[Callable[[Content], Section | None], ...] = (
     verdicts,
     summary,
     main_table,
+    ablations,
     distances,
     samples,
     agreement,

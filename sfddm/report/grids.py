@@ -1,0 +1,54 @@
+"""Samples from the same noise: one strip of images for each row of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfddm.report.figures import strip_address, strip_layout, tiles_that_fit
+from sfddm.report.rows import Collected
+from sfddm.report.tables import seeds_of
+
+Images = NDArray[np.uint8]
+
+
+def grid_of(part: Collected, images: Mapping[str, Images], variants: Set[str]) -> dict[str, Any] | None:
+    """Return an experiment's strips of the first training seed, those of the variants apart; None where there are none.
+
+    Args:
+        part: the experiment.
+        images: "{row}/{steps}/{seed}" and "real" -> (N, H, W, C) images.
+        variants: names of the rows that are variants.
+    """
+    seed = seeds_of(part)[0]
+    rows = {
+        (row.method, row.steps): row
+        for row in part.rows
+        if row.seed == seed and f"{row.method}/{row.steps}/{seed}" in images
+    }
+    strips: list[dict[str, Any]] = []
+    apart: list[dict[str, Any]] = []
+    for row in sorted(rows.values(), key=lambda row: (row.role != "teacher", -(row.steps or 0))):
+        own = images[f"{row.method}/{row.steps}/{seed}"]
+        group = "Teacher" if row.role == "teacher" else f"{row.steps} step{'' if row.steps == 1 else 's'}"
+        strip = _strip(own, group, row.title, f"{row.title}, {row.steps} steps: samples from noise")
+        (apart if row.method in variants else strips).append(strip)
+    if "real" in images:
+        strips.append(_strip(images["real"], "Real images", "Not from noise", "Real images, numbers"))
+    if not strips:
+        return None
+    return {"title": part.provenance.title, "seed": seed, "strips": strips, "variants": apart}
+
+
+def _strip(images: Images, group: str, title: str, described: str) -> dict[str, Any]:
+    shown = images[: tiles_that_fit(max(images.shape[1:3]))]
+    return {
+        "group": group,
+        "title": title,
+        "address": strip_address(shown),
+        "alt": f"{described} 0 to {len(shown) - 1}, left to right",
+        **strip_layout(shown),
+    }

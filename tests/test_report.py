@@ -193,7 +193,7 @@ def test_the_page_is_balanced_self_contained_and_accessible(make: Make, tmp_path
     assert all(attrs.get("scope") in ("col", "row", "colgroup") for tag, attrs in page.tags if tag == "th")
     assert tags.count("table") == tags.count("caption") == 4
     plots = [attrs for tag, attrs in page.tags if tag == "svg"]
-    assert len(plots) == 2
+    assert len(plots) == 2 + 2 * 2  # distance, and cost at two numbers of steps, of two experiments
     assert all(LABEL in attrs["aria-label"] and attrs["role"] == "img" for attrs in plots)
     assert "Other images" in " ".join(page.words)
 

@@ -236,9 +236,9 @@ def _flat(options: Mapping[str, Any], students: Mapping[str, Any]) -> dict[str, 
 
 
 def _short(value: Any) -> str:
-    """Return a value as text, the middle of a long list left out."""
-    if isinstance(value, list | tuple) and len(value) > 6:
-        return f"[{plain_text(value[:3])}, … {plain_text(value[-2:])}]"
+    """Return a value as text, the middle of a very long list left out."""
+    if isinstance(value, list | tuple) and len(value) > 32:
+        return f"{plain_text(value[:8])}, … {plain_text(value[-4:])}"
     return plain_text(value)
 
 
@@ -270,4 +270,6 @@ def _steps(block: Block) -> str:
 
 
 def _told(gap: Gap) -> str:
+    if gap.sense == "equal":
+        return SENSES[gap.sense]
     return f"difference {gap.text}{' ' if gap.interval else ''}{gap.interval}, {SENSES[gap.sense]}"

@@ -22,13 +22,15 @@ from sfddm.claims.verdict import anchor
 from sfddm.report.ablations import SENSES, AblationTable, ablation_table, variants_of
 from sfddm.report.agreement import AGREEMENT_METRICS, agreement_of
 from sfddm.report.audits import audit_of
+from sfddm.report.cost_figure import cost_plot
 from sfddm.report.costs import costs_of
 from sfddm.report.figures import MARKERS, distance_plot
 from sfddm.report.grids import grid_of
 from sfddm.report.interpolations import interpolations_of
 from sfddm.report.protocols import common_protocol
 from sfddm.report.rows import Collected
-from sfddm.report.tables import Cell, MetricTable, confidence_of, metric_table, metrics_of, seeds_of
+from sfddm.report.summary import basis_of, glance_of
+from sfddm.report.tables import MetricTable, confidence_of, metric_table, metrics_of, seeds_of
 from sfddm.report.verdicts import verdict_values
 
 Images = NDArray[np.uint8]
@@ -101,36 +103,12 @@ def summary(content: Content) -> Section:
     table = content.tables[0]
     parts = {part.provenance.experiment: part for part in content.collected}
     glances = [
-        _glance(table, index) | {"basis": _basis(parts[group.experiment])} for index, group in enumerate(table.groups)
+        glance_of(table, index, content.ablations, content.variants) | {"basis": basis_of(parts[group.experiment])}
+        for index, group in enumerate(table.groups)
     ]
     return Section(
         "summary", "Best at each number of steps", "summary.html", {"glances": glances, "style": table.style}
     )
-
-
-def _basis(part: Collected) -> str:
-    """Say how much stands behind each figure of an experiment."""
-    seeds = len(seeds_of(part))
-    images = part.provenance.spec.get("evaluation", {}).get("samples")
-    behind = [f"{images:,} generated images a figure"] if isinstance(images, int) else []
-    return ", ".join([*behind, "one training seed" if seeds == 1 else f"{seeds} training seeds"])
-
-
-def _glance(table: MetricTable, index: int) -> dict[str, Any]:
-    def named(position: int, mark: str) -> list[tuple[str, Cell]]:
-        cells = [(line.title, line.cells[index][position]) for line in table.lines]
-        return [(title, cell) for title, cell in cells if cell is not None and cell.mark == mark]
-
-    group = table.groups[index]
-    lines = [
-        {"steps": steps, "best": named(position, "best"), "close": named(position, "close")}
-        for position, steps in enumerate(group.steps)
-    ]
-    return {
-        "group": group,
-        "lines": [line for line in lines if line["best"]],
-        "references": [(line.title, cell) for line in (*table.references, *table.floors) for cell in line.cells[index]],
-    }
 
 
 def verdicts(content: Content) -> Section | None:
@@ -156,7 +134,7 @@ def main_table(content: Content) -> Section:
         "table",
         "The table",
         "metric_tables.html",
-        {"tables": content.tables[:1], "intervals": interval_notes(content)},
+        {"tables": content.tables[:1], "intervals": interval_notes(content), "variants": len(content.variants)},
     )
 
 
@@ -164,7 +142,8 @@ def further_tables(content: Content) -> Section | None:
     """Show the other metrics in the same shape."""
     if len(content.tables) < 2:
         return None
-    return Section("further", "Further measures", "metric_tables.html", {"tables": content.tables[1:], "intervals": []})
+    values = {"tables": content.tables[1:], "intervals": [], "variants": len(content.variants)}
+    return Section("further", "Further measures", "metric_tables.html", values)
 
 
 def ablations(content: Content) -> Section | None:
@@ -225,7 +204,7 @@ def distances(content: Content) -> Section:
         if group.experiment == part.provenance.experiment and group.steps
     ]
     first = content.tables[0]
-    legend = [(line.title, slots[line.method], MARKERS[slots[line.method]][1]) for line in first.lines]
+    legend = _legend(first, slots)
     lines = [(line.title, "dashed") for line in first.references]
     lines += [(line.title, "dotted") for line in first.floors]
     return Section(
@@ -267,12 +246,38 @@ def audit(content: Content) -> Section | None:
 
 
 def costs(content: Content) -> Section:
-    """Show what each row cost to train and to sample."""
-    parts = [
-        {"title": part.provenance.title, "hardware": part.provenance.hardware, "costs": costs_of(part)}
-        for part in content.collected
+    """Show what each row cost to train and to sample, beside its figure."""
+    table = content.tables[0]
+    values = {"parts": [_costs(content, part, table) for part in content.collected], "heading": table.style.heading}
+    return Section("costs", "Cost beside quality", "costs.html", values)
+
+
+def _costs(content: Content, part: Collected, table: MetricTable) -> dict[str, Any]:
+    places = [place for place, group in enumerate(table.groups) if group.experiment == part.provenance.experiment]
+    methods = {row.method: row.method_name or "" for row in part.rows if row.method in content.variants}
+    plots = [
+        (group[0].steps, svg)
+        for place in places
+        for group in costs_of(part, table.metric)
+        if group[0].role == "method"
+        and (svg := cost_plot(table, place, group, content.slots, methods)) is not None
     ]
-    return Section("costs", "Training cost", "costs.html", {"parts": parts})
+    mine = {row.method for row in part.rows}
+    return {
+        "title": part.provenance.title,
+        "hardware": part.provenance.hardware,
+        "seeds": len(seeds_of(part)),
+        "label": " / ".join(table.groups[place].label for place in places),
+        "plots": plots,
+        "legend": [one for one in _legend(table, content.slots) if one[3] in mine],
+        "costs": costs_of(part, table.metric, lambda name: name not in content.variants),
+        "variants": costs_of(part, table.metric, lambda name: name in content.variants),
+    }
+
+
+def _legend(table: MetricTable, slots: Mapping[str, int]) -> list[tuple[str, int, str, str]]:
+    """Return title, colour, marker and name of each method that the plots show."""
+    return [(line.title, slots[line.method], MARKERS[slots[line.method]][1], line.method) for line in table.lines]
 
 
 def protocols(content: Content) -> Section:

@@ -61,6 +61,12 @@ class Gap:
     interval: str
     sense: Sense
 
+    def __str__(self) -> str:
+        """The difference in one line."""
+        if self.sense == "equal":
+            return SENSES[self.sense]
+        return f"{self.text}{' ' if self.interval else ''}{self.interval}, {SENSES[self.sense]}"
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -251,7 +257,7 @@ def findings_of(blocks: Sequence[Block], style: MetricStyle) -> tuple[Finding, .
         if line.to_control and line.to_control.sense == "equal"
     )
     indices = tuple(
-        f"{line.title}, {_steps(block)}: {line.cell.text} against {line.to_main.other.text}, {_told(line.to_main)}"
+        f"{line.title}, {_steps(block)}: {line.cell.text} against {line.to_main.other.text}, difference {line.to_main}"
         for block, line in variants
         if not line.trained and line.to_main and [change.option for change in line.changes] == ["index set"]
     )
@@ -267,9 +273,3 @@ def findings_of(blocks: Sequence[Block], style: MetricStyle) -> tuple[Finding, .
 
 def _steps(block: Block) -> str:
     return f"{block.steps} step{'' if block.steps == 1 else 's'}"
-
-
-def _told(gap: Gap) -> str:
-    if gap.sense == "equal":
-        return SENSES[gap.sense]
-    return f"difference {gap.text}{' ' if gap.interval else ''}{gap.interval}, {SENSES[gap.sense]}"

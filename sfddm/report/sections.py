@@ -30,7 +30,7 @@ from sfddm.report.interpolations import interpolations_of
 from sfddm.report.protocols import common_protocol
 from sfddm.report.rows import Collected
 from sfddm.report.summary import basis_of, glance_of
-from sfddm.report.tables import MetricTable, confidence_of, metric_table, metrics_of, seeds_of
+from sfddm.report.tables import MetricTable, intervals_of, metric_table, metrics_of, seeds_of
 from sfddm.report.verdicts import verdict_values
 
 Images = NDArray[np.uint8]
@@ -163,29 +163,20 @@ def ablations(content: Content) -> Section | None:
         for part in content.collected
         if (tables := [one for one in content.ablations if one.experiment == part.provenance.experiment])
     ]
-    covers = {part.provenance.experiment: note[1] for part, note in zip(content.collected, interval_notes(content), strict=True)}
+    covers = interval_covers(content)
     values = {"parts": parts, "senses": SENSES, "covers": covers, "anchored": set(anchored.values())}
     return Section("ablations", "Ablations", "ablations.html", values)
 
 
 def interval_notes(content: Content) -> list[tuple[str, str]]:
-    """Return for each experiment what its figures are the mean of and what their intervals cover."""
-    notes = []
-    for part in content.collected:
-        confidence = f"{confidence_of(part):.0%}".replace("%", " %")
-        seeds = seeds_of(part)
-        if len(seeds) > 1:
-            text = (
-                f"mean over {len(seeds)} training seeds; intervals ({confidence}, Student's t) cover "
-                "the spread between trainings"
-            )
-        else:
-            text = (
-                f"one training seed; intervals ({confidence}) are those of the score itself, as its protocol "
-                "states, and do not cover another training"
-            )
-        notes.append((part.provenance.title, text))
-    return notes
+    """Return for each experiment's title what its figures are the mean of and what their intervals cover."""
+    covers = interval_covers(content)
+    return [(part.provenance.title, covers[part.provenance.experiment]) for part in content.collected]
+
+
+def interval_covers(content: Content) -> dict[str, str]:
+    """Return for each experiment's name what its figures are the mean of and what their intervals cover."""
+    return {part.provenance.experiment: intervals_of(part) for part in content.collected}
 
 
 def distances(content: Content) -> Section:

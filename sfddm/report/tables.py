@@ -182,6 +182,21 @@ def seeds_of(part: Collected) -> tuple[int, ...]:
     return tuple(sorted({row.seed for row in part.rows if row.seed is not None}))
 
 
+def intervals_of(part: Collected) -> str:
+    """Say what an experiment's figures are the mean of and what their intervals cover."""
+    confidence = f"{confidence_of(part):.0%}".replace("%", " %")
+    seeds = seeds_of(part)
+    if len(seeds) > 1:
+        return (
+            f"mean over {len(seeds)} training seeds; intervals ({confidence}, Student's t) cover "
+            "the spread between trainings"
+        )
+    return (
+        f"one training seed; intervals ({confidence}) are those of the score itself, as its protocol "
+        "states, and do not cover another training"
+    )
+
+
 def _group(part: Collected, metric: str) -> Group:
     steps = {row.steps for row in part.rows if row.role == "method" and row.steps is not None}
     labels = dict.fromkeys(row.label for row in part.rows if row.metric == metric)

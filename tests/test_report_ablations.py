@@ -28,7 +28,12 @@ METHODS: dict[str, Any] = {
     "sfddm-l1": {"method": "sfddm", "norm": "l1", "training": TRAINING, "title": "SFDDM, L1"},
     "sfddm-longer": {"method": "sfddm", "training": {"images": 900, "learning_rate": 1e-3}, "title": "SFDDM, longer"},
     "sfddm-ancestral": {"method": "sfddm", "sampler": "ancestral", "steps": [16], "training": TRAINING},
-    "sfddm-released": {"method": "sfddm", "index_set": "uniform-released", "training": TRAINING, "title": "[R] & SFDDM"},
+    "sfddm-released": {
+        "method": "sfddm",
+        "index_set": "uniform-released",
+        "training": TRAINING,
+        "title": "[R] & SFDDM",
+    },
     "sfddm-any": {"method": "sfddm", "index_set": "linspace", "steps": [10], "training": TRAINING, "title": "Any"},
     "sfddm-from-teacher": {"method": "sfddm", "initialisation": "teacher", "title": "SFDDM, at the teacher's weights"},
 }
@@ -39,7 +44,13 @@ SEEDS = (0, 1, 2)
 def folder(tmp_path: Path) -> Path:
     spec = make_spec(methods=METHODS, seeds=list(SEEDS))
     base = {"ddim": 90.0, "ddim-released": 70.0, "ddim-ancestral": 200.0, "sfddm": 95.0, "sfddm-from-teacher": 90.0}
-    base |= {"sfddm-l1": 97.0, "sfddm-longer": 94.0, "sfddm-ancestral": 190.0, "sfddm-released": 80.0, "sfddm-any": 60.0}
+    base |= {
+        "sfddm-l1": 97.0,
+        "sfddm-longer": 94.0,
+        "sfddm-ancestral": 190.0,
+        "sfddm-released": 80.0,
+        "sfddm-any": 60.0,
+    }
     values = {(row, steps, s): value + s for row, value in base.items() for steps in (16, 10, 4) for s in SEEDS}
     # L1: the differences to SFDDM are 2, 4 and -1, so that their interval holds 0.
     values |= {("sfddm-l1", 16, 1): 100.0, ("sfddm-l1", 16, 2): 96.0}
@@ -67,7 +78,10 @@ def test_variants_leave_the_main_table_but_not_the_json_and_keep_an_anchor(folde
     for method in set(METHODS):
         assert identifiers.count(f"row-frechet_distance-{method}") == 1
     # The best of the main rows is marked, and the variants that are ahead of it are told.
-    assert re.search(r"16 steps ★ best: DDIM 91\.00 ahead of it among the variants : DDIM, released_alignment 71\.00", section(page, "summary"))
+    assert re.search(
+        r"16 steps ★ best: DDIM 91\.00 ahead of it among the variants : DDIM, released_alignment 71\.00",
+        section(page, "summary"),
+    )
     assert "8 more rows are variants" in section(page, "table")
 
 
@@ -76,7 +90,9 @@ def test_each_variant_states_what_differs_from_the_main_row(folder: Path) -> Non
     lines = lines_of(table, 16)
     assert [str(change) for change in lines["sfddm-l1"].changes] == ["norm: l1 instead of l2"]
     assert [str(change) for change in lines["sfddm-longer"].changes] == ["training images: 900 instead of 500"]
-    assert [str(change) for change in lines["ddim-released"].changes] == ["index set: uniform-released instead of uniform"]
+    assert [str(change) for change in lines["ddim-released"].changes] == [
+        "index set: uniform-released instead of uniform"
+    ]
     # Without a training of its own, a row has the one that the spec gives to all students.
     assert "training learning rate: 0.0002 instead of 0.001" in map(str, lines["sfddm-from-teacher"].changes)
     assert lines["sfddm"].main

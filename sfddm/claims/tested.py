@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from sfddm.claims.model import Ablation, Claim, Compare, Control, Folds, Invariant, Relation, Selection, StepFilter, Within
+from sfddm.claims.model import (
+    Ablation,
+    Claim,
+    Compare,
+    Control,
+    Folds,
+    Invariant,
+    Relation,
+    Selection,
+    StepFilter,
+    Within,
+)
 from sfddm.report.formats import style_of
 
 _RELATIONS: dict[Relation, str] = {
@@ -38,9 +49,7 @@ def how_tested(claim: Claim) -> str:
             f"{_figure(test.metric)} of {_rows(test.left)} that differ in nothing but {' and '.join(test.vary)}"
             f"{_at(test.steps)}; claimed: the two furthest apart within {100 * test.tolerance:g} % of the mean"
         )
-    if isinstance(test, Invariant):
-        return "Tests of the code, without any figure"
-    return "Not at all"
+    return "Tests of the code, without any figure" if isinstance(test, Invariant) else "Not at all"
 
 
 def _rows(selection: Selection) -> str:

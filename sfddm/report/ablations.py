@@ -257,7 +257,7 @@ def findings_of(blocks: Sequence[Block], style: MetricStyle) -> tuple[Finding, .
         if line.to_control and line.to_control.sense == "equal"
     )
     indices = tuple(
-        f"{line.title}, {_steps(block)}: {line.cell.text} against {line.to_main.other.text}, difference {line.to_main}"
+        f"{line.title}, {_steps(block)}: {line.cell.text} {_against(line.to_main)}"
         for block, line in variants
         if not line.trained and line.to_main and [change.option for change in line.changes] == ["index set"]
     )
@@ -273,3 +273,7 @@ def findings_of(blocks: Sequence[Block], style: MetricStyle) -> tuple[Finding, .
 
 def _steps(block: Block) -> str:
     return f"{block.steps} step{'' if block.steps == 1 else 's'}"
+
+
+def _against(gap: Gap) -> str:
+    return f"against {gap.other.text}, {'' if gap.sense == 'equal' else 'difference '}{gap}"

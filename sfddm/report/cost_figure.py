@@ -55,7 +55,9 @@ def cost_plot(
         axes.set_ylabel(f"{group.label} {table.style.arrow}".strip())
         figures = [cost.quality for cost in shown if cost.quality is not None]
         figures += [cell for line in table.references for cell in line.cells[index]]
-        dress_figures(axes, table.style, [bound for c in figures for bound in (c.value, c.low, c.high) if bound is not None])
+        dress_figures(
+            axes, table.style, [bound for c in figures for bound in (c.value, c.low, c.high) if bound is not None]
+        )
 
     return inline_plot(f"{group.experiment}-cost-{steps}", _description(group.label, steps, shown), draw)
 

@@ -250,8 +250,7 @@ def _costs(content: Content, part: Collected, table: MetricTable) -> dict[str, A
         (group[0].steps, svg)
         for place in places
         for group in costs_of(part, table.metric)
-        if group[0].role == "method"
-        and (svg := cost_plot(table, place, group, content.slots, methods)) is not None
+        if group[0].role == "method" and (svg := cost_plot(table, place, group, content.slots, methods)) is not None
     ]
     mine = {row.method for row in part.rows}
     return {

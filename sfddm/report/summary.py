@@ -20,9 +20,7 @@ def basis_of(part: Collected) -> str:
     return ", ".join([*behind, "one training seed" if seeds == 1 else f"{seeds} training seeds"])
 
 
-def glance_of(
-    table: MetricTable, index: int, ablations: Sequence[AblationTable], variants: Set[str]
-) -> dict[str, Any]:
+def glance_of(table: MetricTable, index: int, ablations: Sequence[AblationTable], variants: Set[str]) -> dict[str, Any]:
     """Return for each number of steps the best, what cannot be told from it, and the variants that are ahead of it.
 
     Args:

@@ -10,6 +10,7 @@ A perceptron for points has no class in diffusers, hence no pipeline: its folder
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ _MLP_WEIGHTS = Path("network") / "model.safetensors"
 def save_model(
     folder: Path, denoiser: Denoiser, card: dict[str, Any], companions: torch.nn.ModuleDict | None = None
 ) -> None:
-    """Write a model folder, atomically. ``card`` says where the model comes from; steps and network are added here.
+    """Write a model folder, atomically. ``card`` says where the model comes from; the rest is added here.
 
     Networks that were trained alongside lie beside it in ``companions.safetensors``, for a fold that goes on from here.
     """
@@ -59,7 +60,13 @@ def save_model(
             _save_pipeline(temporary, denoiser, config)
         if companions is not None:
             _save_weights(temporary / _COMPANIONS, companions)
+        with (temporary / _weights_of(config)).open("rb") as weights:
+            card["weights_sha256"] = hashlib.file_digest(weights, "sha256").hexdigest()
         write_json(temporary / "card.json", card)
+
+
+def _weights_of(config: dict[str, Any]) -> Path:
+    return _MLP_WEIGHTS if config.get("kind") == "mlp" else _WEIGHTS
 
 
 def load_companions(folder: Path, companions: torch.nn.ModuleDict) -> None:

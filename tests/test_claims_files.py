@@ -134,7 +134,8 @@ def collected(tmp_path: Path) -> Path:
         "sfddm": {},
         "sfddm-from-teacher": {"method": "sfddm", "initialisation": "teacher", "title": "SFDDM, from the teacher"},
     }
-    spec = make_spec(methods=methods, seeds=[0, 1])
+    listed = {"agreement": ["sfddm"], "interpolation": ["sfddm"]}
+    spec = make_spec(methods=methods, seeds=[0, 1], evaluation={"samples": 100} | listed)
     values = {(row, steps, seed): 90.0 + seed for row, steps in spec.rows() for seed in (0, 1)}
     values |= {("sfddm", 16, 0): 95.0, ("sfddm", 16, 1): 96.01, ("sfddm", 4, 0): 80.0, ("sfddm", 4, 1): 120.0}
     add_paths_and_agreement(make_runs(spec, tmp_path / "runs", values))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Callable
@@ -71,6 +72,7 @@ def test_saving_and_loading_changes_no_bit(
         assert (card["fold"], card["depends_on"], card["seconds"]) == ("8", "x", 0.1)
         assert card == again
         assert one == other
+        assert card["weights_sha256"] == hashlib.sha256(one).hexdigest()
         x, t = normal(2, 1, 4, 4), torch.tensor([model.steps.index_set[0], model.steps.index_set[-1]])
         with torch.no_grad():
             assert torch.equal(model(x, t), loaded.eval()(x, t))

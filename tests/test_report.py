@@ -193,7 +193,7 @@ def test_the_page_is_balanced_self_contained_and_accessible(make: Make, tmp_path
     assert all(attrs.get("scope") in ("col", "row", "colgroup") for tag, attrs in page.tags if tag == "th")
     assert tags.count("table") == tags.count("caption") == 4
     plots = [attrs for tag, attrs in page.tags if tag == "svg"]
-    assert len(plots) == 2
+    assert len(plots) == 2 + 2 * 2  # distance, and cost at two numbers of steps, of two experiments
     assert all(LABEL in attrs["aria-label"] and attrs["role"] == "img" for attrs in plots)
     assert "Other images" in " ".join(page.words)
 
@@ -209,8 +209,9 @@ def test_hostile_titles_stay_text(make: Make, tmp_path: Path) -> None:
     markdown = (tmp_path / "out" / "table.md").read_text()
     assert "<script" not in markdown
     assert markdown_text(HOSTILE) in markdown
-    widths = {len(re.split(r"(?<!\\)\|", line)) for line in markdown.splitlines() if line.startswith("|")}
-    assert widths == {6}
+    tables = re.findall(r"(?:^\|.*\n)+", markdown, re.MULTILINE)
+    widths = [{len(re.split(r"(?<!\\)\|", line)) for line in table.splitlines()} for table in tables]
+    assert widths == [{6}, {6}, {7}]  # two metrics, and the verdicts
 
     latex = (tmp_path / "out" / "table.tex").read_text()
     assert r"\input" not in latex

@@ -1,4 +1,7 @@
-"""The page in a real browser: it fits the screen at four widths, and its pictures load. Skipped without chromium."""
+"""The page in a real browser: it fits the screen at four widths, its pictures load, and nothing else is asked for.
+
+Skipped without chromium.
+"""
 
 import html
 import re
@@ -14,17 +17,30 @@ from sfddm.report.render import render
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTHS = (320, 390, 768, 1280)
+# Variants give the page its ablations, which become cards on a phone: a variant's three figures stay on the screen.
+METHODS = {
+    "teacher": {"reference_steps": 32},
+    "ddim": {},
+    "ddim-released": {"method": "ddim", "index_set": "uniform-released", "title": "DDIM, released alignment"},
+    "progressive": {"start": 32},
+    "sfddm": {},
+    "sfddm-l1": {"method": "sfddm", "norm": "l1", "title": "SFDDM with a title that takes more than one line"},
+}
 PROBE = """<script>addEventListener("load", () => {
   const page = document.documentElement;
   const pictures = [...document.images].every(image => image.naturalWidth > 0);
   const drawn = [...document.querySelectorAll("svg")].every(plot => plot.getBoundingClientRect().height > 100);
-  parent.document.title += `[${innerWidth} ${page.scrollWidth <= page.clientWidth} ${pictures} ${drawn}]`;
+  const figures = [...document.querySelectorAll(".ablation td[data-label]")];
+  const seen = innerWidth > 640 || figures.every(cell => cell.getBoundingClientRect().right <= innerWidth);
+  const asked = performance.getEntriesByType("resource").filter(entry => !entry.name.startsWith("data:")).length;
+  const fits = page.scrollWidth <= page.clientWidth;
+  parent.document.title += `[${innerWidth} ${fits} ${pictures} ${drawn} ${figures.length > 4 && seen} ${asked}]`;
 })</script>"""
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
 def test_the_page_fits_every_screen(tmp_path: Path) -> None:
-    spec = make_spec(title="A rather long title of an experiment on images", steps=[16, 8, 4])
+    spec = make_spec(title="A rather long title of an experiment on images", steps=[16, 8, 4], methods=METHODS)
     collect(spec, make_runs(spec, tmp_path / "runs"), tmp_path / "collected")
     render([tmp_path / "collected"], tmp_path / "out")
     # The probe is the test's own: the page itself forbids every script by its content security policy.
@@ -41,4 +57,5 @@ def test_the_page_fits_every_screen(tmp_path: Path) -> None:
     done = subprocess.run([*command, address], capture_output=True, text=True, timeout=60, check=True)
     title = re.search("<title>(.*?)</title>", done.stdout)
     assert title is not None
-    assert sorted(re.findall(r"\[(.*?)\]", title.group(1))) == sorted(f"{width} true true true" for width in WIDTHS)
+    wanted = [f"{width} true true true true 0" for width in WIDTHS]
+    assert sorted(re.findall(r"\[(.*?)\]", title.group(1))) == sorted(wanted)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from sfddm.claims.cells import NothingToTest, ablation, compare, control, folds, within
 from sfddm.claims.measured import Figures, Measured
 from sfddm.claims.model import Ablation, Claim, Compare, Control, Folds, Invariant, Published, Untested, Within
+from sfddm.claims.tested import how_tested
 from sfddm.claims.verdict import Beside, Cell, Verdict, Word, overall
 from sfddm.report.rows import Provenance, Row
 
@@ -47,6 +48,7 @@ def _verdict(claim: Claim, figures: Figures) -> Verdict:
         cells=tuple(cells),
         published=tuple(_beside(published, figures) for published in claim.published),
         note=claim.note,
+        tested=how_tested(claim),
     )
 
 

@@ -114,6 +114,7 @@ class Verdict:
     """A claim with what came out.
 
     Attributes:
+        tested: which figures of which rows were held against which.
         cells: every place of the table that was looked at.
         counts: how many cells have each verdict.
         published: published figures beside measured ones.
@@ -128,6 +129,7 @@ class Verdict:
     cells: tuple[Cell, ...] = ()
     published: tuple[Beside, ...] = ()
     note: str | None = None
+    tested: str = ""
 
     @property
     def counts(self) -> dict[str, int]:

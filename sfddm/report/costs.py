@@ -1,4 +1,4 @@
-"""What each row cost: trainings, images, network evaluations, time and parameters."""
+"""What each row cost, beside what it gave: trainings, images, network evaluations, time and parameters."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from sfddm.report.rows import Collected, Row
+from sfddm.report.tables import Cell, confidence_of, mean_over_seeds
 
 
 @dataclass(frozen=True)
@@ -14,13 +15,17 @@ class Cost:
     """The cost of one row of the table; means over the seeds, None where nothing was recorded.
 
     Attributes:
+        method: the row's name in the spec.
+        quality: the figure of the metric that was asked for.
         folds: trainings besides the teacher's.
         images_seen, network_evaluations, train_seconds: summed over the folds.
         sample_seconds: seconds for one sampled image.
     """
 
+    method: str
     title: str
     role: str
+    quality: Cell | None
     steps: int
     nfe: float | None
     folds: float | None
@@ -31,13 +36,24 @@ class Cost:
     parameters: float | None
 
 
-def costs_of(part: Collected) -> list[list[Cost]]:
-    """Return the costs of an experiment's rows in groups: the teacher's, then one for each number of steps."""
+def costs_of(part: Collected, metric: str, names: Callable[[str], bool] = lambda _: True) -> list[list[Cost]]:
+    """Return the costs of an experiment's rows in groups: the teacher's, then one for each number of steps.
+
+    Args:
+        part: the experiment.
+        metric: the figure that stands beside the costs.
+        names: which rows are wanted, by their name in the spec.
+    """
     by_row: dict[tuple[str, int], dict[int | None, Row]] = {}
+    figures: dict[tuple[str, int], list[Row]] = {}
     for row in part.rows:
-        if row.steps is not None:
+        if row.steps is not None and names(row.method):
             by_row.setdefault((row.method, row.steps), {}).setdefault(row.seed, row)
-    costs = [_cost(list(rows.values()), steps) for (_, steps), rows in by_row.items()]
+            if row.metric == metric:
+                figures.setdefault((row.method, row.steps), []).append(row)
+    confidence = confidence_of(part)
+    quality = {key: mean_over_seeds(rows, confidence) for key, rows in figures.items()}
+    costs = [_cost(list(rows.values()), key[1], quality.get(key)) for key, rows in by_row.items()]
     groups: dict[tuple[bool, int], list[Cost]] = {}
     for cost in costs:
         teacher = cost.role == "teacher"
@@ -45,14 +61,16 @@ def costs_of(part: Collected) -> list[list[Cost]]:
     return [groups[key] for key in sorted(groups)]
 
 
-def _cost(rows: list[Row], steps: int) -> Cost:
+def _cost(rows: list[Row], steps: int, quality: Cell | None) -> Cost:
     def mean(field: Callable[[Row], float | None]) -> float | None:
         values = [value for row in rows if (value := field(row)) is not None]
         return fmean(values) if values else None
 
     return Cost(
+        method=rows[0].method,
         title=rows[0].title,
         role=rows[0].role,
+        quality=quality,
         steps=steps,
         nfe=mean(lambda row: row.nfe),
         folds=mean(lambda row: row.folds),

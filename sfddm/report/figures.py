@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sfddm.report.formats import MetricStyle
 from sfddm.report.tables import Cell, Group, MetricTable, ReferenceLine
 
 if TYPE_CHECKING:
@@ -21,14 +22,14 @@ MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"),
 
 # Colours that occur nowhere else; each is replaced by a variable of the style sheet, so that the plot
 # follows the page into dark mode and onto paper.
-_INK, _FAINT, _PAPER, _REFERENCE = "#a1b2c3", "#a1b2c4", "#a1b2c5", "#a1b2c6"
-_SERIES = tuple(f"#a1b2d{i}" for i in range(len(MARKERS)))
+INK, FAINT, PAPER, REFERENCE = "#a1b2c3", "#a1b2c4", "#a1b2c5", "#a1b2c6"
+SERIES = tuple(f"#a1b2d{i}" for i in range(len(MARKERS)))
 _VARIABLES = {
-    _INK: "var(--ink)",
-    _FAINT: "var(--line)",
-    _PAPER: "var(--paper)",
-    _REFERENCE: "var(--soft)",
-} | {colour: f"var(--series-{i})" for i, colour in enumerate(_SERIES)}
+    INK: "var(--ink)",
+    FAINT: "var(--line)",
+    PAPER: "var(--paper)",
+    REFERENCE: "var(--soft)",
+} | {colour: f"var(--series-{i})" for i, colour in enumerate(SERIES)}
 
 
 def distance_plot(table: MetricTable, index: int, slots: Mapping[str, int]) -> str:
@@ -42,35 +43,48 @@ def distance_plot(table: MetricTable, index: int, slots: Mapping[str, int]) -> s
     Returns:
         An ``<svg>`` element without fixed size, ids or addresses that could clash with another plot's.
     """
+    group = table.groups[index]
+
+    def draw(axes: Axes) -> None:
+        draw_references(axes, table.references, index, "--", band=True)
+        draw_references(axes, table.floors, index, ":", band=False)
+        _draw_methods(axes, table, index, slots)
+        _dress(axes, table, group)
+
+    return inline_plot(f"{group.experiment}-{table.metric}", _description(table, index), draw)
+
+
+def inline_plot(name: str, description: str, draw: Callable[[Axes], None]) -> str:
+    """Return what ``draw`` draws as an ``<svg>`` element in the page's colours.
+
+    Args:
+        name: unique on the page.
+        description: the plot in words, for readers who do not see it.
+        draw: what to put on the axes.
+    """
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Canvas
 
-    group = table.groups[index]
-    name = f"{group.experiment}-{table.metric}"
     settings: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": name,
         "text.parse_math": False,
         "font.size": 8.5,
-        "text.color": _INK,
-        "axes.labelcolor": _INK,
-        "axes.edgecolor": _INK,
-        "xtick.color": _INK,
-        "ytick.color": _INK,
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "axes.edgecolor": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
         "axes.linewidth": 0.7,
     }
     with mpl.rc_context(settings):
         canvas = Canvas(figsize=(4.5, 3.0), layout="constrained")
         FigureCanvasSVG(canvas)
-        axes = canvas.add_subplot()
-        _draw_references(axes, table.references, index, "--", band=True)
-        _draw_references(axes, table.floors, index, ":", band=False)
-        _draw_methods(axes, table, index, slots)
-        _dress(axes, table, group)
+        draw(canvas.add_subplot())
         buffer = io.StringIO()
         canvas.savefig(buffer, format="svg", transparent=True)
-    return _inline(buffer.getvalue(), name, _description(table, index))
+    return _inline(buffer.getvalue(), name, description)
 
 
 def _draw_methods(axes: Axes, table: MetricTable, index: int, slots: Mapping[str, int]) -> None:
@@ -80,16 +94,16 @@ def _draw_methods(axes: Axes, table: MetricTable, index: int, slots: Mapping[str
             continue
         slot = slots[line.method] % len(MARKERS)
         # Methods that agree exactly stay visible: each is moved aside by a few hundredths of an octave.
-        aside = 2 ** (0.07 * (position - (len(table.lines) - 1) / 2))
+        aside = 2 ** (min(0.07, 0.5 / len(table.lines)) * (position - (len(table.lines) - 1) / 2))
         steps = [(cell.steps or 1) * aside for cell in cells]
         axes.errorbar(
             steps,
             [cell.value for cell in cells],
-            yerr=_bars(cells),
-            color=_SERIES[slot],
+            yerr=bars(cells),
+            color=SERIES[slot],
             marker=MARKERS[slot][0],
             markersize=4.5,
-            markeredgecolor=_PAPER,
+            markeredgecolor=PAPER,
             markeredgewidth=0.6,
             linewidth=1.5,
             elinewidth=1.1,
@@ -98,23 +112,24 @@ def _draw_methods(axes: Axes, table: MetricTable, index: int, slots: Mapping[str
         )
 
 
-def _bars(cells: list[Cell]) -> NDArray[np.float64]:
+def bars(cells: list[Cell]) -> NDArray[np.float64]:
     """Return (2, n) distances from the value down to ``low`` and up to ``high``; 0 without an interval."""
     down = [max(0.0, cell.value - cell.low) if cell.low is not None else 0.0 for cell in cells]
     up = [max(0.0, cell.high - cell.value) if cell.high is not None else 0.0 for cell in cells]
     return np.array([down, up])
 
 
-def _draw_references(axes: Axes, lines: tuple[ReferenceLine, ...], index: int, style: str, *, band: bool) -> None:
+def draw_references(axes: Axes, lines: tuple[ReferenceLine, ...], index: int, style: str, *, band: bool) -> None:
+    """Draw reference figures across the plot; ``band`` adds their intervals."""
     for line in lines:
         for cell in line.cells[index]:
-            axes.axhline(cell.value, color=_REFERENCE, linestyle=style, linewidth=1.2, zorder=2)
+            axes.axhline(cell.value, color=REFERENCE, linestyle=style, linewidth=1.2, zorder=2)
             if band and cell.low is not None and cell.high is not None:
-                axes.axhspan(cell.low, cell.high, color=_REFERENCE, alpha=0.13, linewidth=0, zorder=1)
+                axes.axhspan(cell.low, cell.high, color=REFERENCE, alpha=0.13, linewidth=0, zorder=1)
 
 
 def _dress(axes: Axes, table: MetricTable, group: Group) -> None:
-    from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, ScalarFormatter
+    from matplotlib.ticker import NullLocator
 
     axes.set_xscale("log", base=2)
     axes.set_xticks(group.steps, [str(step) for step in group.steps])
@@ -123,13 +138,19 @@ def _dress(axes: Axes, table: MetricTable, group: Group) -> None:
         axes.set_xlim(min(group.steps) / 1.4, max(group.steps) * 1.4)
     axes.set_xlabel("sampling steps")
     axes.set_ylabel(f"{group.label} {table.style.arrow}".strip())
-    values = _all_values(table, table.groups.index(group))
-    if table.style.better == "lower" and min(values) > 0 and max(values) > 8 * min(values):
+    dress_figures(axes, table.style, _all_values(table, table.groups.index(group)))
+
+
+def dress_figures(axes: Axes, style: MetricStyle, values: list[float]) -> None:
+    """Dress the axis of the figures: a logarithm where they lie far apart, a grid, no box."""
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
+    if style.better == "lower" and min(values) > 0 and max(values) > 8 * min(values):
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
         axes.yaxis.set_major_formatter(ScalarFormatter())
         axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.grid(axis="y", color=_FAINT, linewidth=0.6)
+    axes.grid(axis="y", color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(width=0.7, length=3)

@@ -129,6 +129,10 @@ _LATEX = {
     "↑": r"$\uparrow$",
     "≈": r"$\approx$",
     "×": r"$\times$",
+    "’": "'",
+    "“": "``",
+    "”": "''",
+    "…": r"\ldots{}",
 }
 
 
@@ -139,7 +143,9 @@ def markdown_text(text: object) -> str:
 
 def latex_text(text: object) -> str:
     """Escape a text for LaTeX."""
-    return "".join(_LATEX.get(character, character) for character in _one_line(text))
+    escaped = "".join(_LATEX.get(character, character) for character in _one_line(text))
+    # After the end of a table's row, a bracket would be the length of the gap to the next.
+    return "{[}" + escaped[1:] if escaped.startswith("[") else escaped
 
 
 def _one_line(text: object) -> str:

@@ -14,11 +14,11 @@ from sfddm.atomic import atomic_file
 from sfddm.claims import CLAIMS_FOLDER, load_claims
 from sfddm.claims.fixed_point import fixed_points
 from sfddm.claims.show import SIGNS
-from sfddm.claims.verdict import anchor
+from sfddm.claims.verdict import Verdict, anchor
 from sfddm.errors import SfddmError
 from sfddm.report import formats
 from sfddm.report.rows import Collected, read_record
-from sfddm.report.sections import Content, Images, interval_notes, sections_of
+from sfddm.report.sections import Content, Images, interval_covers, interval_notes, sections_of
 from sfddm.report.verdicts import typeset
 
 if TYPE_CHECKING:
@@ -109,7 +109,15 @@ def _render_text(content: Content, template: str, escape: Callable[[object], str
     """Return a table for Markdown or LaTeX; whatever the template passes through ``esc`` is escaped."""
     environment = _environment(autoescape=False, brackets=template.endswith(".tex"))
     environment.filters["esc"] = escape
+    environment.globals["gap"] = lambda gap: escape(formats.typographic_minus("—" if gap is None else str(gap)))
+    papers: dict[str, list[Verdict]] = {}
+    for verdict in content.verdicts:
+        papers.setdefault(verdict.paper, []).append(verdict)
+    main = [table for table in content.ablations if table.metric == content.metrics[0]]
     return environment.get_template(template).render(
+        ablations=main,
+        covers=interval_covers(content),
+        papers=papers,
         tables=content.tables,
         notes=interval_notes(content),
         verdicts=content.verdicts,

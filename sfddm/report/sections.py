@@ -19,14 +19,18 @@ from sfddm.claims import Claim, Verdict, evaluate_claims
 from sfddm.claims.fixed_point import fixed_points
 from sfddm.claims.paths import rows_for_claims
 from sfddm.claims.verdict import anchor
+from sfddm.report.ablations import SENSES, AblationTable, ablation_table, variants_of
 from sfddm.report.agreement import AGREEMENT_METRICS, agreement_of
 from sfddm.report.audits import audit_of
+from sfddm.report.cost_figure import cost_plot
 from sfddm.report.costs import costs_of
-from sfddm.report.figures import MARKERS, distance_plot, strip_address, strip_layout, tiles_that_fit
+from sfddm.report.figures import MARKERS, distance_plot
+from sfddm.report.grids import grid_of
 from sfddm.report.interpolations import interpolations_of
-from sfddm.report.points import are_points, panel
+from sfddm.report.protocols import common_protocol
 from sfddm.report.rows import Collected
-from sfddm.report.tables import Cell, MetricTable, confidence_of, metric_table, metrics_of, seeds_of
+from sfddm.report.summary import basis_of, glance_of
+from sfddm.report.tables import MetricTable, intervals_of, metric_table, metrics_of, seeds_of
 from sfddm.report.verdicts import verdict_values
 
 Images = NDArray[np.uint8]
@@ -56,16 +60,31 @@ class Content:
             self.claims,
         )
 
-    @property
+    @cached_property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics of the scores, the main one first. Agreement has a section of its own."""
+        return tuple(metric for metric in metrics_of(self.collected) if metric not in AGREEMENT_METRICS)
+
+    @cached_property
+    def variants(self) -> frozenset[str]:
+        """The rows that have a table of their own, the ablations, and stay out of the others."""
+        return variants_of(self.collected)
+
+    @cached_property
     def tables(self) -> tuple[MetricTable, ...]:
-        """One table for each metric of a score; the first is the main one. Agreement has a section of its own."""
-        metrics = [metric for metric in metrics_of(self.collected) if metric not in AGREEMENT_METRICS]
-        return tuple(metric_table(self.collected, metric) for metric in metrics)
+        """One table for each metric, without the variants; the first is the main one."""
+        return tuple(metric_table(self.collected, metric, self.variants) for metric in self.metrics)
+
+    @cached_property
+    def ablations(self) -> tuple[AblationTable, ...]:
+        """The variants of each experiment in each metric."""
+        found = (ablation_table(part, metric, self.variants) for part in self.collected for metric in self.metrics)
+        return tuple(one for one in found if one is not None)
 
     @property
     def slots(self) -> dict[str, int]:
-        """Each method's colour and marker, the same in every plot."""
-        methods = dict.fromkeys(row.method for part in self.collected for row in part.rows if row.role == "method")
+        """Each method's colour and marker, the same in every plot; a variant has its method's."""
+        methods = dict.fromkeys(line.method for table in self.tables for line in table.lines)
         return {method: position % len(MARKERS) for position, method in enumerate(methods)}
 
 
@@ -84,36 +103,12 @@ def summary(content: Content) -> Section:
     table = content.tables[0]
     parts = {part.provenance.experiment: part for part in content.collected}
     glances = [
-        _glance(table, index) | {"basis": _basis(parts[group.experiment])} for index, group in enumerate(table.groups)
+        glance_of(table, index, content.ablations, content.variants) | {"basis": basis_of(parts[group.experiment])}
+        for index, group in enumerate(table.groups)
     ]
     return Section(
         "summary", "Best at each number of steps", "summary.html", {"glances": glances, "style": table.style}
     )
-
-
-def _basis(part: Collected) -> str:
-    """Say how much stands behind each figure of an experiment."""
-    seeds = len(seeds_of(part))
-    images = part.provenance.spec.get("evaluation", {}).get("samples")
-    behind = [f"{images:,} generated images a figure"] if isinstance(images, int) else []
-    return ", ".join([*behind, "one training seed" if seeds == 1 else f"{seeds} training seeds"])
-
-
-def _glance(table: MetricTable, index: int) -> dict[str, Any]:
-    def named(position: int, mark: str) -> list[tuple[str, Cell]]:
-        cells = [(line.title, line.cells[index][position]) for line in table.lines]
-        return [(title, cell) for title, cell in cells if cell is not None and cell.mark == mark]
-
-    group = table.groups[index]
-    lines = [
-        {"steps": steps, "best": named(position, "best"), "close": named(position, "close")}
-        for position, steps in enumerate(group.steps)
-    ]
-    return {
-        "group": group,
-        "lines": [line for line in lines if line["best"]],
-        "references": [(line.title, cell) for line in (*table.references, *table.floors) for cell in line.cells[index]],
-    }
 
 
 def verdicts(content: Content) -> Section | None:
@@ -124,6 +119,7 @@ def verdicts(content: Content) -> Section | None:
     titles = {part.provenance.experiment: part.provenance.title for part in content.collected}
     anchors = {anchor(table.metric, line.method) for table in content.tables for line in table.lines}
     anchors |= {anchor(t.metric, line.method) for t in content.tables for line in (*t.references, *t.floors)}
+    anchors |= {anchor(t.metric, line.method) for t in content.ablations for block in t.blocks for line in block.lines}
     if any(row.metric in AGREEMENT_METRICS for part in content.collected for row in part.rows):
         anchors.add("agreement")
     if any(part.interpolations for part in content.collected):
@@ -138,7 +134,7 @@ def main_table(content: Content) -> Section:
         "table",
         "The table",
         "metric_tables.html",
-        {"tables": content.tables[:1], "intervals": interval_notes(content)},
+        {"tables": content.tables[:1], "intervals": interval_notes(content), "variants": len(content.variants)},
     )
 
 
@@ -146,27 +142,41 @@ def further_tables(content: Content) -> Section | None:
     """Show the other metrics in the same shape."""
     if len(content.tables) < 2:
         return None
-    return Section("further", "Further measures", "metric_tables.html", {"tables": content.tables[1:], "intervals": []})
+    values = {"tables": content.tables[1:], "intervals": [], "variants": len(content.variants)}
+    return Section("further", "Further measures", "metric_tables.html", values)
+
+
+def ablations(content: Content) -> Section | None:
+    """Show each method's variants beside its main row and beside what was not trained."""
+    if not content.ablations:
+        return None
+    # A row's identifier stands once on the page: at the variant's first line, never at a main row.
+    anchored: dict[tuple[str, str], tuple[str, str, str, int]] = {}
+    for table in content.ablations:
+        for block in table.blocks:
+            for line in block.lines:
+                if line.method in content.variants:
+                    place = (table.metric, line.method, table.experiment, block.steps)
+                    anchored.setdefault((table.metric, line.method), place)
+    parts = [
+        {"title": part.provenance.title, "tables": tables}
+        for part in content.collected
+        if (tables := [one for one in content.ablations if one.experiment == part.provenance.experiment])
+    ]
+    covers = interval_covers(content)
+    values = {"parts": parts, "senses": SENSES, "covers": covers, "anchored": set(anchored.values())}
+    return Section("ablations", "Ablations", "ablations.html", values)
 
 
 def interval_notes(content: Content) -> list[tuple[str, str]]:
-    """Return for each experiment what its figures are the mean of and what their intervals cover."""
-    notes = []
-    for part in content.collected:
-        confidence = f"{confidence_of(part):.0%}".replace("%", " %")
-        seeds = seeds_of(part)
-        if len(seeds) > 1:
-            text = (
-                f"mean over {len(seeds)} training seeds; intervals ({confidence}, Student's t) cover "
-                "the spread between trainings"
-            )
-        else:
-            text = (
-                f"one training seed; intervals ({confidence}) are those of the score itself, as its protocol "
-                "states, and do not cover another training"
-            )
-        notes.append((part.provenance.title, text))
-    return notes
+    """Return for each experiment's title what its figures are the mean of and what their intervals cover."""
+    covers = interval_covers(content)
+    return [(part.provenance.title, covers[part.provenance.experiment]) for part in content.collected]
+
+
+def interval_covers(content: Content) -> dict[str, str]:
+    """Return for each experiment's name what its figures are the mean of and what their intervals cover."""
+    return {part.provenance.experiment: intervals_of(part) for part in content.collected}
 
 
 def distances(content: Content) -> Section:
@@ -185,7 +195,7 @@ def distances(content: Content) -> Section:
         if group.experiment == part.provenance.experiment and group.steps
     ]
     first = content.tables[0]
-    legend = [(line.title, slots[line.method], MARKERS[slots[line.method]][1]) for line in first.lines]
+    legend = _legend(first, slots)
     lines = [(line.title, "dashed") for line in first.references]
     lines += [(line.title, "dotted") for line in first.floors]
     return Section(
@@ -198,46 +208,10 @@ def distances(content: Content) -> Section:
 
 def samples(content: Content) -> Section | None:
     """Show samples of every method from the same noise, one column for each noise; of points, scatter plots."""
-    grids = [grid for part in content.collected if (grid := _grid(part, content.samples)) is not None]
+    images = content.samples
+    found = (grid_of(part, images.get(part.provenance.experiment, {}), content.variants) for part in content.collected)
+    grids = [grid for grid in found if grid is not None]
     return Section("samples", "Samples from the same noise", "samples.html", {"grids": grids}) if grids else None
-
-
-def _grid(part: Collected, samples_of: Mapping[str, Mapping[str, Images]]) -> dict[str, Any] | None:
-    images = samples_of.get(part.provenance.experiment, {})
-    seed = seeds_of(part)[0]
-    rows = {
-        (row.method, row.steps): row
-        for row in part.rows
-        if row.seed == seed and f"{row.method}/{row.steps}/{seed}" in images
-    }
-    ordered = sorted(rows.values(), key=lambda row: (row.role != "teacher", -(row.steps or 0)))
-    own = [(row, images[f"{row.method}/{row.steps}/{seed}"]) for row in ordered]
-    real = images.get("real")
-    if not own and real is None:
-        return None
-    provenance = part.provenance
-    grid = {"title": provenance.title, "data": provenance.data.label, "seed": seed, "strips": [], "panels": []}
-    if any(are_points(some) for some in images.values()):
-        panels = [panel(some, real, row.title, row.steps) for row, some in own]
-        return grid | {"panels": ([] if real is None else [panel(real, None, "Real points", None)]) + panels}
-    strips = []
-    for row, some in own:
-        group = "Teacher" if row.role == "teacher" else f"{row.steps} steps"
-        strips.append(_strip(some, group, row.title, f"{row.title}, {row.steps} steps: samples from noise"))
-    if real is not None:
-        strips.append(_strip(real, "Real images", "Not from noise", "Real images, numbers"))
-    return grid | {"strips": strips}
-
-
-def _strip(images: Images, group: str, title: str, described: str) -> dict[str, Any]:
-    shown = images[: tiles_that_fit(max(images.shape[1:3]))]
-    return {
-        "group": group,
-        "title": title,
-        "address": strip_address(shown),
-        "alt": f"{described} 0 to {len(shown) - 1}, left to right",
-        **strip_layout(shown),
-    }
 
 
 def agreement(content: Content) -> Section | None:
@@ -262,12 +236,37 @@ def audit(content: Content) -> Section | None:
 
 
 def costs(content: Content) -> Section:
-    """Show what each row cost to train and to sample."""
-    parts = [
-        {"title": part.provenance.title, "hardware": part.provenance.hardware, "costs": costs_of(part)}
-        for part in content.collected
+    """Show what each row cost to train and to sample, beside its figure."""
+    table = content.tables[0]
+    values = {"parts": [_costs(content, part, table) for part in content.collected], "heading": table.style.heading}
+    return Section("costs", "Cost beside quality", "costs.html", values)
+
+
+def _costs(content: Content, part: Collected, table: MetricTable) -> dict[str, Any]:
+    places = [place for place, group in enumerate(table.groups) if group.experiment == part.provenance.experiment]
+    methods = {row.method: row.method_name or "" for row in part.rows if row.method in content.variants}
+    plots = [
+        (group[0].steps, svg)
+        for place in places
+        for group in costs_of(part, table.metric)
+        if group[0].role == "method" and (svg := cost_plot(table, place, group, content.slots, methods)) is not None
     ]
-    return Section("costs", "Training cost", "costs.html", {"parts": parts})
+    mine = {row.method for row in part.rows}
+    return {
+        "title": part.provenance.title,
+        "hardware": part.provenance.hardware,
+        "seeds": len(seeds_of(part)),
+        "label": " / ".join(table.groups[place].label for place in places),
+        "plots": plots,
+        "legend": [one for one in _legend(table, content.slots) if one[3] in mine],
+        "costs": costs_of(part, table.metric, lambda name: name not in content.variants),
+        "variants": costs_of(part, table.metric, lambda name: name in content.variants),
+    }
+
+
+def _legend(table: MetricTable, slots: Mapping[str, int]) -> list[tuple[str, int, str, str]]:
+    """Return title, colour, marker and name of each method that the plots show."""
+    return [(line.title, slots[line.method], MARKERS[slots[line.method]][1], line.method) for line in table.lines]
 
 
 def protocols(content: Content) -> Section:
@@ -290,26 +289,6 @@ def protocols(content: Content) -> Section:
     return Section("protocol", "Protocol", "protocols.html", {"cards": cards})
 
 
-def common_protocol(protocols: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
-    """Return what all protocols agree on, flattened to "outer inner" keys, and the keys that differ."""
-    flat = [_flatten(protocol) for protocol in protocols]
-    keys = dict.fromkeys(key for protocol in flat for key in protocol)
-    shared = {key: flat[0][key] for key in keys if all(key in one and one[key] == flat[0][key] for one in flat)}
-    return shared, [key for key in keys if key not in shared]
-
-
-def _flatten(value: dict[str, Any], outer: str = "") -> dict[str, Any]:
-    """Name nested values by their path; a part of short texts only, such as versions, becomes one line."""
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        name = f"{outer} {key}".strip().replace("_", " ")
-        if isinstance(item, dict) and all(isinstance(v, str) and len(v) < 20 for v in item.values()):
-            flat[name] = ", ".join(f"{inner} {text}" for inner, text in item.items())
-        else:
-            flat.update(_flatten(item, name) if isinstance(item, dict) else {name: item})
-    return flat
-
-
 def provenance(content: Content) -> Section:
     """Show the spec, the commit, the data and the machine behind each experiment."""
     parts = [
@@ -327,6 +306,7 @@ BUILDERS: tuple[Callable[[Content], Section | None], ...] = (
     verdicts,
     summary,
     main_table,
+    ablations,
     distances,
     samples,
     agreement,

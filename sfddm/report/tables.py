@@ -5,7 +5,7 @@ Everything here is a pure function of the rows, so that each format shows the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Literal
@@ -99,9 +99,13 @@ def metrics_of(collected: Sequence[Collected]) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda m: METRIC_ORDER.index(m) if m in METRIC_ORDER else len(METRIC_ORDER)))
 
 
-def metric_table(collected: Sequence[Collected], metric: str) -> MetricTable:
-    """Build the table of one metric over all experiments that measured it."""
-    parts = [part for part in collected if any(row.metric == metric for row in part.rows)]
+def metric_table(collected: Sequence[Collected], metric: str, leave_out: Set[str] = frozenset()) -> MetricTable:
+    """Build the table of one metric over all experiments that measured it, without the rows named in ``leave_out``."""
+    parts = [
+        part.model_copy(update={"rows": tuple(row for row in part.rows if row.method not in leave_out)})
+        for part in collected
+        if any(row.metric == metric for row in part.rows)
+    ]
     groups = tuple(_group(part, metric) for part in parts)
     competing = [_competitors(part, metric) for part in parts]
     methods = dict.fromkeys(row.method for part in parts for row in part.rows if row.role == "method")
@@ -182,6 +186,21 @@ def confidence_of(part: Collected) -> float:
 def seeds_of(part: Collected) -> tuple[int, ...]:
     """Return the training seeds of an experiment, increasing."""
     return tuple(sorted({row.seed for row in part.rows if row.seed is not None}))
+
+
+def intervals_of(part: Collected) -> str:
+    """Say what an experiment's figures are the mean of and what their intervals cover."""
+    confidence = f"{confidence_of(part):.0%}".replace("%", " %")
+    seeds = seeds_of(part)
+    if len(seeds) > 1:
+        return (
+            f"mean over {len(seeds)} training seeds; intervals ({confidence}, Student's t) cover "
+            "the spread between trainings"
+        )
+    return (
+        f"one training seed; intervals ({confidence}) are those of the score itself, as its protocol "
+        "states, and do not cover another training"
+    )
 
 
 def _group(part: Collected, metric: str) -> Group:

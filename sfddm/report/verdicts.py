@@ -28,8 +28,11 @@ def verdict_values(
     papers: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
         papers.setdefault(verdict.paper, []).append(verdict)
+    first = next(iter(papers.values()), [])
+    overview = [(word, [one for one in first if one.verdict == word]) for word in WORDS]
     return {
         "tally": tally_of(verdicts),
+        "overview": [(word, some) for word, some in overview if some],
         "papers": [
             {"title": paper, "tally": tally_of(some), "claims": [_claim(one, titles, anchors) for one in some]}
             for paper, some in papers.items()
@@ -53,10 +56,24 @@ def _claim(verdict: Verdict, titles: Mapping[str, str], anchors: Set[str]) -> di
         "cells": [{"cell": cell, "place": _place(cell, titles)} for cell in verdict.cells]
         if len(verdict.cells) > 1
         else [],
+        "brief": _brief(verdict),
         "place": _place(verdict.cells[0], titles) if len(verdict.cells) == 1 else "",
         "links": list(links),
         "published": list(verdict.published_by_reason.items()),
     }
+
+
+def _brief(verdict: Verdict) -> list[tuple[str, str, str]]:
+    """Return verdict, steps and numbers of each comparison, where a line can hold them all."""
+    cells = verdict.cells
+    alike = len({(cell.experiment, cell.metric) for cell in cells}) == 1 and all(len(c.numbers) == 2 for c in cells)
+    if not alike or not 1 < len(cells) <= 6 or len({cell.steps for cell in cells}) < len(cells):
+        return []
+    return [(cell.verdict, cell.at.removeprefix(", "), _values(cell)) for cell in cells]
+
+
+def _values(cell: Cell) -> str:
+    return " against ".join(f"{number.value:.{number.decimals}f}" for number in cell.numbers)
 
 
 def _place(cell: Cell, titles: Mapping[str, str]) -> str:

@@ -7,12 +7,19 @@ from itertools import combinations
 from typing import Any
 
 from sfddm.claims.measured import Difference, Figures, Measured, difference
-from sfddm.claims.model import Ablation, Compare, Control, Direction, Folds, Relation, Selection, StepFilter, Within
+from sfddm.claims.model import Ablation, Compare, Control, CountedCost, Direction, Folds, Relation, Selection, StepFilter, Within
 from sfddm.claims.verdict import Cell, Number, RowLink, Word
 
 #: Options that change neither what is trained nor how it is sampled.
 _NAMES_ONLY = {"title", "steps"}
 
+#: Counted costs, in words.
+COSTS: dict[CountedCost, str] = {
+    "folds": "trainings",
+    "parameters": "weights in memory",
+    "active_parameters": "weights at work in one step",
+    "flops_per_evaluation": "floating-point operations in one step",
+}
 #: Where an interval lies, seen from a limit.
 _SIDES: dict[Word, str] = {
     "reproduced": "the interval lies within",
@@ -72,23 +79,25 @@ def within(test: Within, figures: Figures) -> list[Cell]:
 
 
 def folds(test: Folds, figures: Figures) -> list[Cell]:
-    """The number of trainings, which is no estimate: it is right or wrong."""
+    """A counted cost, which is no estimate: it is right or wrong."""
     lefts = _once(_found(figures, test.left, None, test.steps))
     others = {} if test.fewer_than is None else _by_place(_found(figures, test.fewer_than, None, None))
     cells = []
     for left in lefts:
         right = others.get((left.first.experiment, left.first.steps))
-        if left.first.folds is None or (test.fewer_than is not None and (right is None or right.first.folds is None)):
+        numbers = [_counted(one, test.cost) for one in (left, right) if one is not None]
+        if any(number is None for number in numbers) or (test.fewer_than is not None and right is None):
             continue
-        numbers = [_fold_number(left)] + ([_fold_number(right)] if right else [])
+        values = [number.value for number in numbers if number is not None]
         if right is None:
-            right_answer, text = left.first.folds == test.equals, f"claimed {test.equals}"
+            right_answer, text = values[0] == test.equals, f"claimed {test.equals}"
         else:
-            right_answer, text = numbers[0].value < numbers[1].value, "counted, not estimated"
+            right_answer, text = values[0] < values[1], "counted, not estimated"
         verdict: Word = "reproduced" if right_answer else "contradicted"
-        cells.append(_row_cell(left, right, verdict, numbers, text, metric="folds"))
+        stated = [number for number in numbers if number is not None]
+        cells.append(_row_cell(left, right, verdict, stated, text, metric=test.cost))
     if not cells:
-        raise NothingToTest(f"no number of folds is stated for {test.left}")
+        raise NothingToTest(f"no {COSTS[test.cost]} are stated for {test.left}")
     return cells
 
 
@@ -200,7 +209,7 @@ def _row_cell(
     numbers: list[Number],
     because: str,
     *,
-    metric: str | None = None,
+    metric: CountedCost | None = None,
     seeds: int | None = None,
     interval: tuple[float, float | None, float | None] | None = None,
 ) -> Cell:
@@ -210,12 +219,12 @@ def _row_cell(
         experiment=row.experiment,
         steps=row.steps,
         metric=metric or row.metric,
-        label="folds" if metric == "folds" else row.label,
+        label=row.label if metric is None else COSTS[metric],
         verdict=verdict,
         because=f"{' against '.join(map(str, numbers))}; {because}",
         numbers=tuple(numbers),
         seeds=len(left.rows) if seeds is None else seeds,
-        images=None if metric == "folds" else left.images,
+        images=left.images if metric is None else None,
         rows=tuple(dict.fromkeys(links)),
         difference=interval,
     )
@@ -225,10 +234,11 @@ def _refused(left: Measured, right: Measured, reason: str) -> Cell:
     return _row_cell(left, right, "not tested", [left.number(), right.number()], reason, seeds=0)
 
 
-def _fold_number(figure: Measured) -> Number:
-    return Number(
-        f"trainings of {figure.first.title}", figure.first.steps, float(figure.first.folds or 0), None, None, 0
-    )
+def _counted(figure: Measured, cost: CountedCost) -> Number | None:
+    value = getattr(figure.first, cost)
+    if value is None:
+        return None
+    return Number(f"{COSTS[cost]} of {figure.first.title}", figure.first.steps, float(value), None, None, 0)
 
 
 def _once(found: list[Measured]) -> list[Measured]:

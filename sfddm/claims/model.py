@@ -131,10 +131,18 @@ class Within(Strict):
         return self
 
 
+CountedCost = Literal["folds", "parameters", "active_parameters", "flops_per_evaluation"]
+
+
 class Folds(Strict):
-    """The rows' number of trainings besides the teacher's equals a number, or is below that of other rows."""
+    """A cost that is counted equals a number, or is below that of other rows at the same steps.
+
+    ``cost`` is the number of trainings besides the teacher's, of weights in memory or at work in one step, or of
+    floating-point operations of one step.
+    """
 
     kind: Literal["folds"]
+    cost: CountedCost = "folds"
     left: Selection
     equals: Annotated[int, Field(ge=0)] | None = None
     fewer_than: Selection | None = None

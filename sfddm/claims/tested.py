@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sfddm.claims.cells import COSTS
 from sfddm.claims.model import (
     Ablation,
     Claim,
@@ -40,7 +41,8 @@ def how_tested(claim: Claim) -> str:
         return f"{_figure(test.metric)} of {sides}; claimed: worse by no more than {limit}"
     if isinstance(test, Folds):
         wanted = str(test.equals) if test.fewer_than is None else f"fewer than {_rows(test.fewer_than)}"
-        return f"Number of trainings of {_rows(test.left)}{_at(test.steps)}; claimed: {wanted}"
+        what = COSTS[test.cost]
+        return f"Number of {what} of {_rows(test.left)}{_at(test.steps)}; claimed: {wanted}"
     if isinstance(test, Control):
         pairs = "; ".join(f"{_figure(pair.metric)}, {pair.relation} than its control" for pair in test.pairs)
         return f"Figures of {_rows(test.left)} against their own controls{_at(test.steps)}; claimed: {pairs}"

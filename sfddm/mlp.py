@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log
+from math import log, pi
 from typing import Any
 
 import torch
@@ -11,10 +11,14 @@ from torch.nn.functional import silu
 
 _FREQUENCIES = 32
 _LONGEST_PERIOD = 10_000.0
+#: Waves of each coordinate, of period 2, 1 and 1/2: without them a small network smooths over what lies close together.
+_OCTAVES = 3
 
 
 class MLP(nn.Module):
     """``depth`` residual blocks of ``width`` units between a linear map in and one out.
+
+    The map in sees each coordinate and its sines and cosines (Fourier features, Tancik et al. 2020).
 
     Attributes:
         config: from which ``MLP(config)`` builds the same network, as plain JSON: ``kind`` "mlp", ``sample_size``,
@@ -25,7 +29,7 @@ class MLP(nn.Module):
         super().__init__()
         self.config = dict(config)
         width, inputs = config["width"], config["in_channels"] * config["sample_size"] ** 2
-        self.enter = nn.Linear(inputs, width)
+        self.enter = nn.Linear((1 + 2 * _OCTAVES) * inputs, width)
         self.time = nn.Sequential(nn.Linear(2 * _FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
         self.classes = None if config["classes"] is None else nn.Embedding(config["classes"] + 1, width)
         self.blocks = nn.ModuleList(_Block(width) for _ in range(config["depth"]))
@@ -49,7 +53,7 @@ class MLP(nn.Module):
             embedding = embedding + self.classes(class_labels)
         elif class_labels is not None:
             raise ValueError("class labels are given to a network without classes")
-        hidden = self.enter(x.flatten(1))  # (B, width)
+        hidden = self.enter(waves(x.flatten(1)))  # (B, width)
         for block in self.blocks:
             hidden = block(hidden, embedding)
         output: Tensor = self.out(silu(hidden))  # (B, C H W)
@@ -67,6 +71,12 @@ class _Block(nn.Module):
     def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
         moved: Tensor = hidden + self.second(silu(self.first(silu(hidden)) + embedding))
         return moved
+
+
+def waves(x: Tensor) -> Tensor:
+    """Return (B, 7 D): the (B, D) coordinates, then their sines and cosines at pi, 2 pi and 4 pi."""
+    angles = [pi * 2**octave * x for octave in range(_OCTAVES)]
+    return torch.cat([x, *(angle.sin() for angle in angles), *(angle.cos() for angle in angles)], dim=1)
 
 
 def sinusoids(t: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from sfddm.denoiser import Denoiser, Steps
 from sfddm.diffusion.schedule import make_schedule
 from sfddm.errors import SfddmError
-from sfddm.mlp import sinusoids
+from sfddm.mlp import sinusoids, waves
 from sfddm.model_folder import load_model, save_model
 from sfddm.network_spec import MLPSpec, NetworkSpec, UNetSpec
 from sfddm.networks import build_network, network_config, parameter_count
@@ -119,3 +119,13 @@ def test_training_and_sampling_points_import_no_diffusers() -> None:
         "assert not found & {'diffusers', 'torchvision', 'torch_fidelity', 'matplotlib'}, found"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_waves_repeat_after_their_periods() -> None:
+    x = torch.tensor([[0.3, -0.7]], dtype=torch.float64)
+    found = waves(x)
+    assert found.shape == (1, 14)
+    assert torch.equal(found[:, :2], x)
+    torch.testing.assert_close(waves(x + 2)[:, 2:], found[:, 2:])
+    assert not torch.allclose(waves(x + 1)[:, 2:4], found[:, 2:4])
+    torch.testing.assert_close(found[:, 2:8].square() + found[:, 8:].square(), torch.ones_like(found[:, 2:8]))

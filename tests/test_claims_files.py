@@ -223,3 +223,11 @@ def test_a_broken_metrics_file_is_told(tmp_path: Path, content: str) -> None:
 
 def test_hyphens_stay_and_minus_signs_are_true() -> None:
     assert typeset("list-8 [-1.5, -2] of a-3; x -4") == "List-8 [−1.5, −2] of a-3; x −4"
+
+
+def test_the_example_in_the_documentation_is_a_claim(tmp_path: Path) -> None:
+    text = Path("docs/claims.md").read_text()
+    (tmp_path / "example.yaml").write_text(text.split("```yaml\n")[1].split("```")[0])
+    (claim,) = load_claims(tmp_path)
+    (real,) = (one for one in load_claims(CLAIMS) if one.id == claim.id)
+    assert claim.test == real.test

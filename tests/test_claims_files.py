@@ -41,6 +41,8 @@ def test_every_paper_is_there_and_every_claim_that_the_report_owes() -> None:
         "Denoising Diffusion Implicit Models",
         "Progressive Distillation for Fast Sampling of Diffusion Models",
         "Consistency Models",
+        "Multi-Student Diffusion Distillation for Better One-Step Generators",
+        "One-to-Many Knowledge Distillation",
     ]
     wanted = "below-ddim below-progressive one-fold any-steps one-percent alphas same-noise interpolation concentration"
     assert {f"sfddm-{name}" for name in [*wanted.split(), "behind-consistency"]} <= set(claims)

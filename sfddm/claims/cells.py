@@ -7,7 +7,18 @@ from itertools import combinations
 from typing import Any
 
 from sfddm.claims.measured import Difference, Figures, Measured, difference
-from sfddm.claims.model import Ablation, Compare, Control, CountedCost, Direction, Folds, Relation, Selection, StepFilter, Within
+from sfddm.claims.model import (
+    Ablation,
+    Compare,
+    Control,
+    CountedCost,
+    Direction,
+    Folds,
+    Relation,
+    Selection,
+    StepFilter,
+    Within,
+)
 from sfddm.claims.verdict import Cell, Number, RowLink, Word
 
 #: Options that change neither what is trained nor how it is sampled.

@@ -42,6 +42,7 @@ class ReferenceStatistics:
         kernel_mean: mean kernel value over ordered pairs of different reference images.
         squared_radii: (M,) float64, squared distance to the k-th nearest other reference image.
         neighbourhood: k.
+        labels: (M,) int64 classes of the reference images, -1 where there is none.
     """
 
     features: Features
@@ -51,10 +52,13 @@ class ReferenceStatistics:
     kernel_mean: float
     squared_radii: NDArray[np.float64]
     neighbourhood: int
+    labels: NDArray[np.int64]
 
 
-def reference_statistics(features: Features, neighbourhood: int, device: str = "cpu") -> ReferenceStatistics:
-    """Return the statistics of (M, D) float32 reference features.
+def reference_statistics(
+    features: Features, neighbourhood: int, device: str = "cpu", labels: NDArray[np.int64] | None = None
+) -> ReferenceStatistics:
+    """Return the statistics of (M, D) float32 reference features, and their (M,) classes.
 
     Raises:
         SfddmError: there are not more images than ``neighbourhood``.
@@ -76,6 +80,7 @@ def reference_statistics(features: Features, neighbourhood: int, device: str = "
         kernel_mean=float(_kernel_sums_within(features, everything, 1, device).sum()) / (count * (count - 1)),
         squared_radii=_nearest_by_block(features, everything, 1, neighbourhood, device)[:, 0, -1].cpu().numpy(),
         neighbourhood=neighbourhood,
+        labels=np.full(count, -1) if labels is None else np.asarray(labels, dtype=np.int64),
     )
 
 

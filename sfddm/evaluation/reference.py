@@ -20,7 +20,7 @@ from sfddm.randomness import derived_seed, epoch_order
 if TYPE_CHECKING:
     from sfddm.spec import EvaluationSpec, Spec
 
-_ARRAYS = ("features", "mean", "covariance", "root", "squared_radii")
+_ARRAYS = ("features", "mean", "covariance", "root", "squared_radii", "labels")
 
 
 def write_reference(spec: Spec, data: Path, out: Path, device: str = "cpu") -> None:
@@ -49,7 +49,8 @@ def write_reference(spec: Spec, data: Path, out: Path, device: str = "cpu") -> N
     layer = EXTRACTORS[evaluation.extractor].layer
     features = extract_features(images, evaluation, device)[layer]  # type: ignore[arg-type]
     on = device if device.startswith("cuda") else "cpu"
-    reference = reference_statistics(features[: len(chosen)], evaluation.neighbourhood, on)
+    labels = store.labels[chosen]
+    reference = reference_statistics(features[: len(chosen)], evaluation.neighbourhood, on, labels)
     ruler = ruler_of(spec) | {"data_digest": store.digest, "reference_selection": _selection(evaluation)}
     score = _real_against_real(spec, ruler, reference, features[len(chosen) :], on)
     _save(out / "features.npz", reference, ruler)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sfddm.atomic import write_json
 from sfddm.errors import SfddmError
+from sfddm.evaluation.by_class import figures_by_class
 from sfddm.evaluation.extractors import EXTRACTORS, extract_features
 from sfddm.evaluation.figures import figures_of, protocol_of, ruler_of
 from sfddm.evaluation.intervals import Blocks
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 def score(spec: Spec, samples: Path, reference: Path, out: Path, device: str = "cpu") -> None:
     """Write the score of generated images to ``out``, whole or not at all.
 
-    The file is ``{"schema": 1, "rows": [{"metric", "label", "value", "low", "high"}], "protocol": {...}}``.
+    The file is ``{"schema": 1, "rows": [{"metric", "label", "value", "low", "high"}], "protocol": {...}}``; where the
+    network knows classes, ``by_class`` has one ``{"class", "images", "reference_images", "kid", "low", "high", "hits"}``
+    for each, as :func:`figures_by_class` says.
 
     Args:
         spec: the experiment.
@@ -46,7 +49,9 @@ def score(spec: Spec, samples: Path, reference: Path, out: Path, device: str = "
     rows = figures_of(features, statistics, evaluation, device)
     kind = "generated images against real images"
     protocol = protocol_of(spec, ruler, kind, len(images), len(statistics.features))
-    write_json(out, {"schema": 1, "rows": rows, "protocol": protocol})
+    classes = spec.network.classes
+    by_class = [] if classes is None else figures_by_class(features, statistics, classes, evaluation)
+    write_json(out, {"schema": 1, "rows": rows, "by_class": by_class, "protocol": protocol})
 
 
 def open_samples(path: Path, spec: Spec) -> NDArray[np.uint8]:

@@ -18,6 +18,7 @@ from sfddm.report.rows import (
     Audit,
     AuditOfRow,
     Card,
+    ClassesOfRow,
     Collected,
     Interpolation,
     InterpolationOfRow,
@@ -59,6 +60,7 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
     cards: list[Card] = []
     audits: list[AuditOfRow] = []
     interpolations: list[InterpolationOfRow] = []
+    classes: list[ClassesOfRow] = []
     for seed in spec.seeds:
         folder = runs / f"seed-{seed}"
         teacher = read_record(folder / "teacher" / "model" / "card.json", Card, "train")
@@ -75,6 +77,8 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
             score = read_record(place / "score.json", Score, "evaluate")
             rows.extend(_rows_of(score, facts | {"seed": seed}))
             whose = RowOf.model_validate(facts | {"seed": seed})
+            if score.by_class:
+                classes.append(ClassesOfRow(**whose.model_dump(), rows=score.by_class))
             if (row, steps) in spec.measured_rows("agreement") and (place / "agreement.json").is_file():
                 agreement = read_record(place / "agreement.json", Score, "agree")
                 rows.extend(_rows_of(agreement, facts | {"seed": seed}))
@@ -93,6 +97,7 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
         floor=tuple(_floor(spec, floor)),
         audits=tuple(audits),
         interpolations=tuple(interpolations),
+        classes=tuple(classes),
         provenance=_provenance(spec, cards),
     )
     # The samples go first: whoever finds metrics.json finds its samples too.

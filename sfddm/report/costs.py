@@ -20,6 +20,8 @@ class Cost:
         folds: trainings besides the teacher's.
         images_seen, network_evaluations, train_seconds: summed over the folds.
         sample_seconds: seconds for one sampled image.
+        parameters: weights in memory while sampling; ``active_parameters`` at work in one step.
+        flops: floating-point operations of one step for one image, counted.
     """
 
     method: str
@@ -34,6 +36,13 @@ class Cost:
     train_seconds: float | None
     sample_seconds: float | None
     parameters: float | None
+    active_parameters: float | None
+    flops: float | None
+
+    @property
+    def step_seconds(self) -> float | None:
+        """Seconds of one step for one image."""
+        return None if self.sample_seconds is None or not self.nfe else self.sample_seconds / self.nfe
 
 
 def costs_of(part: Collected, metric: str, names: Callable[[str], bool] = lambda _: True) -> list[list[Cost]]:
@@ -79,4 +88,6 @@ def _cost(rows: list[Row], steps: int, quality: Cell | None) -> Cost:
         train_seconds=mean(lambda row: row.train_seconds),
         sample_seconds=mean(lambda row: row.sample_seconds_per_image),
         parameters=mean(lambda row: row.parameters),
+        active_parameters=mean(lambda row: row.active_parameters),
+        flops=mean(lambda row: row.flops_per_evaluation),
     )

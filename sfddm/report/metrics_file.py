@@ -49,6 +49,7 @@ def read_metrics(path: Path) -> tuple[Collected, ...]:
                     "floor": [row for row in content["floor"] if row["experiment"] == name],
                     "audits": [one for one in content.get("audits", ()) if one["experiment"] == name],
                     "interpolations": [one for one in content.get("interpolations", ()) if one["experiment"] == name],
+                    "classes": [one for one in content.get("classes", ()) if one["experiment"] == name],
                     "provenance": part,
                 }
             )

@@ -90,6 +90,7 @@ def merged(content: Content) -> dict[str, Any]:
         "floor": [row for part in parts for row in part["floor"]],
         "audits": [one for part in parts for one in part["audits"]],
         "interpolations": [one for part in parts for one in part["interpolations"]],
+        "classes": [one for part in parts for one in part["classes"]],
         "provenance": {part["provenance"]["experiment"]: part["provenance"] for part in parts},
         "claims": [verdict.to_json() for verdict in content.verdicts],
     }

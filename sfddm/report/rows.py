@@ -23,7 +23,7 @@ Role = Literal["teacher", "method", "real"]
 class Record(BaseModel):
     """A part of a file that another stage wrote; keys that the report has no use for are ignored."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
 
 
 class Figure(Record):
@@ -36,11 +36,24 @@ class Figure(Record):
     high: FiniteFloat | None = None
 
 
+class ClassFigure(Record):
+    """The KID of one class's images, with its interval, and the share of them whose nearest real image is of it."""
+
+    class_: Count = Field(alias="class")
+    images: Count
+    reference_images: Count
+    kid: FiniteFloat
+    low: FiniteFloat | None = None
+    high: FiniteFloat | None = None
+    hits: Annotated[float, Field(ge=0, le=1)]
+
+
 class Score(Record):
-    """``score.json``: the figures of one set of samples under one protocol."""
+    """``score.json``: the figures of one set of samples under one protocol; ``by_class`` where there are classes."""
 
     schema_: Literal[1] = Field(alias="schema")
     rows: tuple[Figure, ...]
+    by_class: tuple[ClassFigure, ...] = ()
     protocol: dict[str, Any]
 
 
@@ -180,6 +193,12 @@ class InterpolationOfRow(RowOf):
     protocol: dict[str, Any]
 
 
+class ClassesOfRow(RowOf):
+    """One row's figures class by class."""
+
+    rows: tuple[ClassFigure, ...]
+
+
 class Provenance(Record):
     """Where an experiment's figures come from. ``spec`` is the whole spec as JSON."""
 
@@ -205,6 +224,7 @@ class Collected(BaseModel):
     floor: tuple[Row, ...]
     audits: tuple[AuditOfRow, ...] = ()
     interpolations: tuple[InterpolationOfRow, ...] = ()
+    classes: tuple[ClassesOfRow, ...] = ()
     provenance: Provenance
 
     def to_json(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from sfddm.claims.verdict import anchor
 from sfddm.report.ablations import SENSES, AblationTable, ablation_table, variants_of
 from sfddm.report.agreement import AGREEMENT_METRICS, agreement_of
 from sfddm.report.audits import audit_of
+from sfddm.report.classes import classes_of_part
 from sfddm.report.cost_figure import cost_plot
 from sfddm.report.costs import costs_of
 from sfddm.report.figures import MARKERS, distance_plot
@@ -221,6 +222,12 @@ def agreement(content: Content) -> Section | None:
     return Section("agreement", title, "agreement.html", {"parts": parts}) if parts else None
 
 
+def classes(content: Content) -> Section | None:
+    """Show how good each class is, and whether it is the class that was asked for."""
+    parts = [found for part in content.collected if (found := classes_of_part(part)) is not None]
+    return Section("classes", "Class by class", "classes.html", {"parts": parts}) if parts else None
+
+
 def interpolation(content: Content) -> Section | None:
     """Show the images on the way from one noise to another, and how smooth and realistic the way is."""
     found = (interpolations_of(part, content.samples[part.provenance.experiment]) for part in content.collected)
@@ -310,6 +317,7 @@ BUILDERS: tuple[Callable[[Content], Section | None], ...] = (
     distances,
     samples,
     agreement,
+    classes,
     interpolation,
     further_tables,
     audit,

@@ -82,7 +82,7 @@ def test_the_gradient_vanishes_where_fake_and_teacher_agree() -> None:
 
 
 def test_the_gradient_is_the_difference_of_the_scores_up_to_its_weight() -> None:
-    """w_t alpha_t (s_fake - s_real), DMD's w_t being sigma^2 / alpha^2 / mean |x - mu_real|, written out of the scores."""
+    """w_t alpha_t (s_fake - s_real), with w_t = sigma^2 / alpha^2 / mean |x - mu_real| as in DMD, written out."""
     real_mixture, fake_mixture = two_islands(), moved(two_islands(), (0.1, 0.2))
     images, noise, t = draw(fake_mixture, 6), normal(6, 2, 1, 1), torch.tensor([3, 10, 25, 40, 50, 60])
     gradient = distribution_gradient(

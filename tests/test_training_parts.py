@@ -22,6 +22,7 @@ from sfddm.training.loop import learning_rate, step_count
 
 CPU = torch.device("cpu")
 IMAGES = random_images(10, size=4)
+LABELS = np.arange(10) % 3
 
 
 # --- batches ------------------------------------------------------------------------------------------------------
@@ -31,7 +32,7 @@ IMAGES = random_images(10, size=4)
 def test_an_epoch_visits_each_image_once(count: int, batch_size: int, seed: int, epoch: int, shuffle: bool) -> None:
     """Batches are windows on permutations laid end to end: no image waits, none is dropped at an epoch's end."""
     images = np.zeros((count, 2, 2, 1), dtype=np.uint8)
-    feed = Feed(images, batch_size, seed, shuffle, CPU)
+    feed = Feed(images, None, batch_size, seed, shuffle, CPU)
     steps = -(-(epoch + 1) * count // batch_size)
     seen = np.concatenate([feed.indices(step) for step in range(steps)])
     assert len(seen) == steps * batch_size
@@ -40,13 +41,13 @@ def test_an_epoch_visits_each_image_once(count: int, batch_size: int, seed: int,
     if not shuffle:
         assert np.array_equal(seen, np.arange(len(seen)) % count)
     # a function of (seed, step): asked anew, from the last step to the first
-    again = Feed(images, batch_size, seed, shuffle, CPU)
+    again = Feed(images, None, batch_size, seed, shuffle, CPU)
     for step in reversed(range(steps)):
         assert np.array_equal(again.indices(step), seen[step * batch_size : (step + 1) * batch_size])
 
 
 def test_the_order_depends_on_seed_and_epoch() -> None:
-    feed, other = (Feed(random_images(50, size=2), 50, seed, True, CPU) for seed in (0, 1))
+    feed, other = (Feed(random_images(50, size=2), None, 50, seed, True, CPU) for seed in (0, 1))
     assert not np.array_equal(feed.indices(0), feed.indices(1))
     assert not np.array_equal(feed.indices(0), other.indices(0))
     assert not np.array_equal(feed.indices(0), np.arange(50))
@@ -57,14 +58,16 @@ def test_resident_and_memory_mapped_images_give_the_same_batches(
 ) -> None:
     np.save(tmp_path / "images.npy", IMAGES)
     mapped_images = np.load(tmp_path / "images.npy", mmap_mode="r")
-    resident = Feed(mapped_images, 4, 3, True, CPU)
+    resident = Feed(mapped_images, LABELS, 4, 3, True, CPU)
     monkeypatch.setattr(feed_module, "RESIDENT_BYTES", 0)
-    mapped = Feed(mapped_images, 4, 3, True, CPU)
+    mapped = Feed(mapped_images, LABELS, 4, 3, True, CPU)
     assert resident.resident is not None
     assert mapped.resident is None
     for step in range(8):
-        batch = mapped.batch(step)
-        assert torch.equal(batch, resident.batch(step))
+        batch, labels = mapped.batch(step)
+        assert torch.equal(batch, resident.batch(step)[0])
+        assert labels is not None
+        assert torch.equal(labels, torch.from_numpy(LABELS[mapped.indices(step)]))
         assert (batch.shape, batch.dtype) == ((4, 1, 4, 4), torch.float32)
         wanted = IMAGES[mapped.indices(step)].astype(np.float64).transpose(0, 3, 1, 2) / 127.5 - 1
         np.testing.assert_allclose(batch.numpy(), wanted, atol=1e-6)

@@ -24,8 +24,8 @@ def figures_by_class(
 
     A row is ``{"class", "images", "reference_images", "kid", "low", "high", "hits"}``. The KID compares the generated
     images of a class with the real ones of that class; it is unbiased, so that a hundred images give a figure, while a
-    Frechet distance of so few would be mostly bias. ``hits`` is the share of them whose nearest real image, of any class,
-    is of the class. Classes with too few images on either side are left out.
+    Frechet distance of so few would be mostly bias. ``hits`` is the share of them whose nearest real image, of any
+    class, is of the class. Classes with too few images on either side are left out.
 
     Args:
         features: (N, D) float32 of the samples, in their order.

@@ -24,8 +24,7 @@ def score(spec: Spec, samples: Path, reference: Path, out: Path, device: str = "
     """Write the score of generated images to ``out``, whole or not at all.
 
     The file is ``{"schema": 1, "rows": [{"metric", "label", "value", "low", "high"}], "protocol": {...}}``; where the
-    network knows classes, ``by_class`` has one ``{"class", "images", "reference_images", "kid", "low", "high", "hits"}``
-    for each, as :func:`figures_by_class` says.
+    network knows classes, ``by_class`` holds what :func:`figures_by_class` returns.
 
     Args:
         spec: the experiment.

@@ -1,4 +1,4 @@
-"""Multi-student distillation (MSD, Song et al. 2024, arXiv 2410.23274): a one-step generator for each part of the classes.
+"""Multi-student distillation (MSD, Song et al. 2024, arXiv 2410.23274): one-step generators that share the classes.
 
 Each student G maps noise and class to an image in one step and is trained by distribution matching (DM; Yin et al.
 2024, arXiv 2311.18828 and 2405.14867). The gradient that a generated image x gets is, at a random noise level,
@@ -7,7 +7,7 @@ Each student G maps noise and class to an image in one step and is trained by di
 
 where mu_real is the teacher and mu_fake a copy of it that is trained alongside on what G makes. Smaller students
 cannot start from the teacher's weights; teacher score matching (TSM) gives them a start. A last stage may add a GAN
-loss (ADM). With one student for all classes this is DMD with pairs, and DMD2 without pairs and a ``fake_ratio`` above 1.
+loss (ADM). With one student for all classes this is DMD with pairs, and DMD2 without, with a ``fake_ratio`` above 1.
 """
 
 from __future__ import annotations

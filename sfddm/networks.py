@@ -55,14 +55,21 @@ def network_config(network: NetworkSpec, image_size: int, channels: int) -> dict
     return {"kind": "mlp"} | size | network.model_dump(include={"width", "depth", "classes"})
 
 
+@contextmanager
+def first_weights_of(seed: int) -> Iterator[None]:
+    """Let the first weights of the networks that are built within be a function of ``seed``."""
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(initialisation_generator(seed).get_state())
+        yield
+
+
 def build_network(config: dict[str, Any], seed: int) -> torch.nn.Module:
     """Build the network of a configuration; its first weights are a function of ``seed``."""
     if config.get("kind") != "mlp":
         return build_unet(config, seed)
     from sfddm.mlp import MLP
 
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(initialisation_generator(seed).get_state())
+    with first_weights_of(seed):
         return MLP(config)
 
 
@@ -102,8 +109,7 @@ def unet_config(network: UNetSpec, image_size: int, channels: int) -> dict[str, 
 def build_unet(config: dict[str, Any], seed: int) -> UNet2DModel:
     """Build a U-Net whose first weights are a function of ``seed``."""
     unet = unet_class()
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(initialisation_generator(seed).get_state())
+    with first_weights_of(seed):
         return unet.from_config(config)
 
 

@@ -13,7 +13,7 @@ from sfddm.denoiser import Denoiser, FrozenDenoiser
 from sfddm.errors import SfddmError
 from sfddm.methods.base import Beside, Fold, Loss, Method
 from sfddm.model_folder import load_companions, load_model, plain_config, save_model
-from sfddm.networks import build_network, network_config
+from sfddm.networks import build_network, first_weights_of, network_config
 from sfddm.randomness import derived_seed, further_noise
 from sfddm.spec import Model, Spec, digest_of
 from sfddm.training.card import make_card
@@ -64,7 +64,8 @@ def distill_fold(
     student = make_student(
         method, fold, teacher, derived_seed(seed, row, fold_name, "weights"), start[0] if start else None
     )
-    companions = method.companions(fold, student, teacher)
+    with first_weights_of(derived_seed(seed, row, fold_name, "companions")):
+        companions = method.companions(fold, student, teacher)
     if companions is not None and start_folder is not None:
         load_companions(start_folder, companions)
     target = None if method.target_decay is None else copy.deepcopy(student)

@@ -28,8 +28,9 @@ class SFDDMOptions(MethodOptions):
 
     Attributes:
         norm: "l2", squared, is the paper's; the released code has "l1".
-        gamma: weight of each step. "one" is the released code's; "truncated-snr" is max(1, 1/SNR), the weight that
-            makes the error in noise an error in x0 where little signal is left (Salimans & Ho 2022, section 4).
+        gamma: weight of each step. "one" is the released code's; "truncated-snr" is max(1, 1/SNR) of the squared error
+            and its root of the absolute one: the weight that makes the error in noise an error in x0 where little
+            signal is left (Salimans & Ho 2022, section 4).
         initialisation: "random" is the released code's. From the "teacher", under the paper's loss, on the teacher's
             own steps, the loss is 0 before training: the student then is DDIM on the same index set.
         conditioning: what the student's time embedding sees: the "teacher-index" phi_k, or the "student-index" k.
@@ -91,7 +92,9 @@ class SFDDM(Method):
             target, prediction = teacher.predict(x_t, t), student.predict(x_t, t)
         eps_error = error(prediction.eps, target.eps)  # (B,)
         if self.options.gamma == "truncated-snr":
-            eps_error = eps_error * (1 / signal_to_noise(level)).clamp(min=1)
+            ratio = 1 / signal_to_noise(level)
+            # An absolute error grows with the root of what a squared one grows with.
+            eps_error = eps_error * (ratio if self.options.norm == "l2" else ratio.sqrt()).clamp(min=1)
         total = eps_error.mean()
         parts = {"eps": total.detach()}
         if self.options.feature_weight:

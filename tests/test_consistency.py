@@ -16,7 +16,7 @@ from sfddm.diffusion.process import NoiseLevel, consistency_prediction, predicti
 from sfddm.diffusion.samplers import sample
 from sfddm.diffusion.schedule import make_schedule
 from sfddm.errors import SfddmError
-from sfddm.methods.base import Sampler
+from sfddm.methods.base import Beside, Sampler
 from sfddm.methods.consistency import Consistency, ConsistencyOptions
 
 
@@ -55,7 +55,9 @@ def test_without_a_smallest_noise_it_is_a_v_prediction(alpha_bar: float, seed: i
 
 
 def consistency(**options: Any) -> Consistency:
-    return Consistency(ConsistencyOptions.model_validate({"method": "consistency", **options}), 64)
+    return Consistency(
+        ConsistencyOptions.model_validate({"method": "consistency", **options}), make_schedule("cosine", 64)
+    )
 
 
 class ExactConsistency(torch.nn.Module):
@@ -84,9 +86,9 @@ def test_where_the_data_is_one_image_the_exact_function_has_no_loss() -> None:
     frozen = FrozenDenoiser(student)
     k = torch.arange(len(fold.index_set))
     x0, noise = image.expand(len(k), 1, 2, 2), normal(len(k), 1, 2, 2)
-    exact = method.loss(student, FrozenDenoiser(teacher), x0, noise, k, frozen)
+    exact = method.loss(student, FrozenDenoiser(teacher), x0, noise, k, Beside(fold, moving_average=frozen))
     wrong = Denoiser(ExactConsistency(teacher, image + 0.5), "consistency", steps)
-    other = method.loss(wrong, FrozenDenoiser(teacher), x0, noise, k, frozen)
+    other = method.loss(wrong, FrozenDenoiser(teacher), x0, noise, k, Beside(fold, moving_average=frozen))
     assert float(exact.total) < 1e-7
     assert float(other.total) > 1e-2
 

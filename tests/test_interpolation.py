@@ -181,8 +181,8 @@ def test_the_stage_writes_strips_whose_ends_are_the_rows_samples(folders) -> Non
     spec = spec.model_copy(update={"methods": make_methods()})
     write_reference(spec, folders / "data", folders / "reference")
     teacher, out, cpu = folders / "teacher", folders / "interpolation", torch.device("cpu")
-    interpolate(spec, "ddim", 4, teacher, teacher, folders / "reference", out, cpu, pairs=3)
-    sample_row(spec, "ddim", 4, teacher, folders / "samples.npy", device=cpu)
+    interpolate(spec, "ddim", 4, [teacher], teacher, folders / "reference", out, cpu, pairs=3)
+    sample_row(spec, "ddim", 4, [teacher], folders / "samples.npy", device=cpu)
     samples = np.load(folders / "samples.npy").astype(int)
     with np.load(out / "strips.npz", allow_pickle=False) as archive:
         strips = {name: archive[name] for name in archive.files}
@@ -223,7 +223,7 @@ def test_a_model_of_other_steps_is_refused_and_nothing_written(folders) -> None:
     out = folders / "out"
     with pytest.raises(SfddmError, match="student: does not stand for the steps of ddim at 4"):
         interpolate(
-            spec, "ddim", 4, folders / "student", folders / "teacher", folders / "reference", out, torch.device("cpu")
+            spec, "ddim", 4, [folders / "student"], folders / "teacher", folders / "reference", out, torch.device("cpu")
         )
     assert not out.exists()
     assert reference_length(spec) is None

@@ -23,7 +23,7 @@ from sfddm.training.distill import make_student
 
 
 def progressive(timesteps: int, start: int | None = None) -> Progressive:
-    return Progressive(ProgressiveOptions(method="progressive", start=start), timesteps)
+    return Progressive(ProgressiveOptions(method="progressive", start=start), make_schedule("cosine", timesteps))
 
 
 def in_double(denoiser: Denoiser) -> Denoiser:

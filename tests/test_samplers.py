@@ -311,7 +311,7 @@ def test_a_sampled_row_is_the_same_in_any_batch_size(row: str, tmp_path: Path) -
     rows = []
     for batch_size in (2, 5):
         out = tmp_path / str(batch_size) / "samples.npy"
-        sample_row(tiny_spec(batch_size), row, 8, tmp_path / "model", out, device=torch.device("cpu"))
+        sample_row(tiny_spec(batch_size), row, 8, [tmp_path / "model"], out, device=torch.device("cpu"))
         rows.append(np.load(out))
     assert rows[0].shape == (5, 8, 8, 1)
     assert rows[0].dtype == np.uint8
@@ -325,5 +325,5 @@ def test_a_row_is_not_sampled_from_a_model_that_lacks_its_steps(tmp_path: Path) 
     student = Denoiser(teacher.network, "epsilon", teacher.steps.subsequence(IRREGULAR, IRREGULAR))
     save_model(tmp_path / "model", student, {"depends_on": "0"})
     with pytest.raises(SfddmError, match="model: does not stand for the steps of ddim at 8"):
-        sample_row(tiny_spec(5), "ddim", 8, tmp_path / "model", tmp_path / "s.npy", device=torch.device("cpu"))
+        sample_row(tiny_spec(5), "ddim", 8, [tmp_path / "model"], tmp_path / "s.npy", device=torch.device("cpu"))
     assert not (tmp_path / "s.npy").exists()

@@ -27,7 +27,7 @@ teachers_by_prediction = {kind: tiny_denoiser(prediction=kind, size=4) for kind 
 
 
 def sfddm(**options: object) -> SFDDM:
-    return SFDDM(SFDDMOptions.model_validate({"method": "sfddm", **options}), 64)
+    return SFDDM(SFDDMOptions.model_validate({"method": "sfddm", **options}), make_schedule("cosine", 64))
 
 
 def student_of(method: SFDDM, teacher: Denoiser, seed: int = 1) -> Denoiser:
@@ -62,7 +62,10 @@ def test_a_student_that_starts_from_the_teacher_is_ddim_already(
     assert all(p.grad is None or not p.grad.any() for p in student.network.parameters())
 
     noise = normal(3, 1, 4, 4, seed=seed)
-    ddim = DDIM(MethodOptions.model_validate({"method": "ddim", "index_set": index_set, "clip": clip}), 64)
+    ddim = DDIM(
+        MethodOptions.model_validate({"method": "ddim", "index_set": index_set, "clip": clip}),
+        make_schedule("cosine", 64),
+    )
     with torch.no_grad():
         ours = sample(student, method.index_set(STUDENT_STEPS), method.sampler, noise, lambda k: noise)
         theirs = sample(teacher, ddim.index_set(STUDENT_STEPS), ddim.sampler, noise, lambda k: noise)
@@ -101,7 +104,8 @@ def loss_written_out(
         )
         difference = (said - wanted).double()
         error = float((difference**2).mean() if norm == "l2" else difference.abs().mean())
-        total += error * (max(1.0, (1 - a) / a) if gamma == "truncated-snr" else 1.0)
+        power = 1.0 if norm == "l2" else 0.5
+        total += error * (max(1.0, (1 - a) / a) ** power if gamma == "truncated-snr" else 1.0)
     return total / len(x0)
 
 

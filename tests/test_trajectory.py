@@ -70,6 +70,8 @@ def test_each_image_of_a_batch_follows_its_own_path() -> None:
 
 def test_any_index_set_takes_one_fold() -> None:
     index_set = (2, 3, 9, 20, 21, 40, 55, 63)
-    method = Trajectory(TrajectoryOptions(method="trajectory", index_set=index_set, substeps=3), 64)
+    method = Trajectory(
+        TrajectoryOptions(method="trajectory", index_set=index_set, substeps=3), make_schedule("cosine", 64)
+    )
     (fold,) = method.folds(8)
     assert (fold.index_set, fold.teacher, method.teacher_evaluations) == (index_set, None, 3)

@@ -28,14 +28,16 @@ def verdict_values(
     papers: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
         papers.setdefault(verdict.paper, []).append(verdict)
-    first = next(iter(papers.values()), [])
-    overview = [(word, [one for one in first if one.verdict == word]) for word in WORDS]
+    # The page opens with the paper that the experiments at hand say most about.
+    foremost = max(papers, key=lambda paper: sum(bool(one.basis) for one in papers[paper]), default="")
+    overview = [(word, [one for one in papers.get(foremost, []) if one.verdict == word]) for word in WORDS]
+    ordered = sorted(papers.items(), key=lambda item: item[0] != foremost)
     return {
         "tally": tally_of(verdicts),
         "overview": [(word, some) for word, some in overview if some],
         "papers": [
             {"title": paper, "tally": tally_of(some), "claims": [_claim(one, titles, anchors) for one in some]}
-            for paper, some in papers.items()
+            for paper, some in ordered
         ],
         "points": [{"point": point, "experiment": titles.get(point.experiment, point.experiment)} for point in points],
         "signs": SIGNS,

@@ -156,9 +156,9 @@ def pairs(
     threads: Threads = None,
 ) -> None:
     """Sample images from the teacher and keep the noise they came from, for losses that compare with them."""
+    from sfddm.paired_sampling import write_pairs
     from sfddm.spec import load_spec
     from sfddm.training.device import leased_device
-    from sfddm.training.pairs import write_pairs
 
     loaded = load_spec(spec)
     with leased_device(threads) as device:

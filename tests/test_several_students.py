@@ -22,11 +22,12 @@ from sfddm.evaluation.reference import write_reference
 from sfddm.evaluation.score import score
 from sfddm.methods.base import Sampler
 from sfddm.model_folder import load_companions, load_model
+from sfddm.paired_sampling import write_pairs
 from sfddm.randomness import sample_labels
 from sfddm.sampling import flops, sample_row
 from sfddm.spec import TEACHER, Model, Spec, parse_spec
 from sfddm.training.distill import distill_fold
-from sfddm.training.pairs import PairsFeed, write_pairs
+from sfddm.training.pairs import PairsFeed
 from sfddm.training.teacher import train_teacher
 
 CPU = torch.device("cpu")

@@ -31,6 +31,7 @@ case $verb in
     if [ ! -e "$state" ]; then mkdir -p "$state"; echo "interrupted" >&2; exit 1; fi
     mkdir -p "$out"; echo weights > "$out/card.json" ;;
   distill) mkdir -p "$out"; echo weights > "$out/card.json" ;;
+  pairs) mkdir -p "$out"; echo pairs > "$out/pairs.json" ;;
   reference) mkdir -p "$out"; echo features > "$out/features.npz"; echo floor > "$out/score.json" ;;
   sample) echo images > "$out"; echo "OMP_NUM_THREADS=$OMP_NUM_THREADS spin $GOMP_SPINCOUNT" > "${out%.npy}.json" ;;
   evaluate) echo score > "$out" ;;
@@ -167,6 +168,27 @@ def test_an_edited_method_retrains_its_own_row_only(finished: Checkout) -> None:
 def test_an_edited_budget_retrains_the_students_but_not_the_teacher(finished: Checkout) -> None:
     finished.edit("params/smoke.yaml", "images: 1280", "images: 1408")
     assert finished.planned() == {"distill": 4, "sample": 4, "evaluate": 4, "collect": 1, "report": 1}
+
+
+def test_students_that_share_the_work_are_jobs_of_their_own_and_one_job_samples_them(tmp_path: Path) -> None:
+    """Two of the classes, from the teacher's pairs; three of the timesteps of another row's student, after a first phase."""
+    checkout = Checkout(tmp_path)
+    checkout.edit("params/smoke.yaml", "[1, 2]}", "[1, 2], classes: 10}")
+    several = "{msd: {method: multi-student, students: 2}, "
+    several += "one-to-many: {students: 3, shared_training: {images: 64}, student_of: sfddm, steps: [4]}, "
+    checkout.edit("params/smoke.yaml", "methods: {", "pairs: {count: 8, steps: 2}\nmethods: " + several)
+    done = checkout.run("snakemake", "--cores", "8", "reports/table.html")
+    assert done.returncode == 0, done.stderr
+    calls = checkout.calls()
+    seed = "reports/runs/smoke/seed-0"
+    assert [option(call, "out") for call in calls if call[0] == "pairs"] == [f"{seed}/teacher/pairs"]
+    distilled = {(option(call, "method"), option(call, "fold")): call for call in calls if call[0] == "distill"}
+    assert option(distilled["msd", "1.dm-1"], "pairs") == f"{seed}/teacher/pairs"
+    assert option(distilled["one-to-many", "4.range-2"], "start") == f"{seed}/one-to-many/fold-4.shared"
+    assert option(distilled["one-to-many", "4.range-2"], "teacher") == f"{seed}/sfddm/fold-4"
+    sampled = {option(call, "method"): call for call in calls if call[0] == "sample"}
+    together = [sampled["one-to-many"][i + 1] for i, word in enumerate(sampled["one-to-many"]) if word == "--model"]
+    assert together == [f"{seed}/one-to-many/fold-4.range-{i}" for i in range(3)]
 
 
 def test_experiments_may_be_named_on_the_command_line(finished: Checkout) -> None:

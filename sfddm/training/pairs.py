@@ -1,79 +1,27 @@
-"""Pairs: images that the teacher makes from known noise, for losses that compare a student with it."""
+"""Pairs as a training sees them: images that the teacher made, with the noise they came from."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sfddm.atomic import atomic_folder, read_json, write_json
-from sfddm.diffusion.samplers import sample
-from sfddm.diffusion.schedule import make_index_set
+from sfddm.atomic import read_json
 from sfddm.errors import SfddmError
-from sfddm.methods.base import Pairs, Sampler
-from sfddm.model_folder import load_model
-from sfddm.randomness import derived_seed, initial_noise, sample_labels
+from sfddm.methods.base import Pairs
+from sfddm.randomness import initial_noise
 from sfddm.training.feed import Feed
-from sfddm.training.progress import ProgressLog
-
-if TYPE_CHECKING:
-    from sfddm.spec import Spec
-
-#: Not the seed of the evaluation's noise: a student must not have seen the noise it is judged on.
-_STREAM = "pairs"
-
-
-def write_pairs(spec: Spec, seed: int, model: Path, out: Path, *, device: torch.device) -> None:
-    """Sample ``spec.pairs`` from the teacher by DDIM and write them with what they depend on.
-
-    The folder gets ``images.npy``, (N, C, H, W) float16 in [-1, 1], ``labels.npy``, (N,) int64 (-1 without classes),
-    and ``pairs.json``; the noise is a function of the seed in it and of the number of the pair.
-
-    Raises:
-        SfddmError: the spec asks for no pairs.
-    """
-    pairs = spec.pairs
-    if pairs is None:
-        raise SfddmError(f"{spec.name}: asks for no pairs; give pairs")
-    teacher, card = load_model(model)
-    teacher.to(device).eval()
-    index_set = make_index_set("linspace", spec.schedule.timesteps, pairs.steps)
-    shape = (spec.data.channels, spec.data.image_size, spec.data.image_size)
-    noise_seed, size = derived_seed(seed, _STREAM), spec.evaluation.batch_size
-    images, labels = [], []
-    with ProgressLog(f"{spec.name}: pairs", -(-pairs.count // size), size) as progress:
-        for first in range(0, pairs.count, size):
-            count = min(size, pairs.count - first)
-            x = torch.from_numpy(initial_noise(noise_seed, first, count, shape)).to(device)
-            chosen = sample_labels(first, count, teacher.classes)
-            labels.append(np.full(count, -1) if chosen is None else chosen)
-            given = None if chosen is None else torch.from_numpy(chosen).to(device)
-            with torch.inference_mode():
-                guided = teacher.given(given, pairs.guidance_scale)
-                made = sample(guided, index_set, Sampler("ddim", 0.0, clip=True), x, _no_noise)
-            images.append(made.cpu().numpy().astype(np.float16))
-            if progress.due(len(images)):
-                progress.show(len(images))
-    facts = {"schema": 1, "seed": noise_seed, "teacher": card["depends_on"], "pairs": pairs.model_dump(mode="json")}
-    with atomic_folder(out) as temporary:
-        np.save(temporary / "images.npy", np.concatenate(images), allow_pickle=False)
-        np.save(temporary / "labels.npy", np.concatenate(labels).astype(np.int64), allow_pickle=False)
-        write_json(temporary / "pairs.json", facts)
-
-
-def _no_noise(k: int) -> torch.Tensor:
-    raise AssertionError("a deterministic sampler draws no noise")
 
 
 class PairsFeed:
     """Gives the pairs of a step.
 
     Args:
-        folder: what ``write_pairs`` wrote.
+        folder: what the stage ``pairs`` wrote.
         batch_size: pairs a step, over all processes.
         seed: of their order.
         device: where batches go.

@@ -171,7 +171,7 @@ def test_an_edited_budget_retrains_the_students_but_not_the_teacher(finished: Ch
 
 
 def test_students_that_share_the_work_are_jobs_of_their_own_and_one_job_samples_them(tmp_path: Path) -> None:
-    """Two of the classes, from the teacher's pairs; three of the timesteps of another row's student, after a first phase."""
+    """Two share the classes, after pairs of the teacher; three the steps of another student, after a first phase."""
     checkout = Checkout(tmp_path)
     checkout.edit("params/smoke.yaml", "[1, 2]}", "[1, 2], classes: 10}")
     several = "{msd: {method: multi-student, students: 2}, "

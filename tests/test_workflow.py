@@ -170,6 +170,11 @@ def test_an_edited_budget_retrains_the_students_but_not_the_teacher(finished: Ch
     assert finished.planned() == {"distill": 4, "sample": 4, "evaluate": 4, "collect": 1, "report": 1}
 
 
+def test_a_row_that_is_measured_further_changes_no_figure_that_is_there(finished: Checkout) -> None:
+    finished.edit("params/smoke.yaml", "{samples: 128}", "{samples: 128, agreement: [sfddm]}")
+    assert finished.planned() == {"agree": 2, "collect": 1, "report": 1}
+
+
 def test_students_that_share_the_work_are_jobs_of_their_own_and_one_job_samples_them(tmp_path: Path) -> None:
     """Two share the classes, after pairs of the teacher; three the steps of another student, after a first phase."""
     checkout = Checkout(tmp_path)

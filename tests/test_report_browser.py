@@ -9,11 +9,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from test_points import collected as collected_points
 from test_report_runs import make_runs, make_spec
 
 from sfddm.report.collect import collect
-from sfddm.report.render import render
+from sfddm.report.render import read_content, render, render_html
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTHS = (320, 390, 768, 1280)
@@ -38,6 +41,28 @@ PROBE = """<script>addEventListener("load", () => {
 })</script>"""
 
 
+def browse(folder: Path, *arguments: str) -> str:
+    """Run the browser without a window; return what it prints."""
+    command = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    command += [f"--user-data-dir={folder / 'profile'}", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
+def test_points_are_seen_beside_the_plots(tmp_path: Path) -> None:
+    """In pixels: a style of another picture on the page must not make them invisible."""
+    content = read_content([collected_points(tmp_path)], tmp_path / "none")
+    page = render_html(content)
+    assert 'class="plot"' in page, "the plots whose style could interfere"
+    # Only the panels stay, so that they are at the top of the picture.
+    alone = "section:not(#samples) { display: none } .panels path { stroke: #ff00ff !important; opacity: 1 !important }"
+    (tmp_path / "page.html").write_text(page.replace("</style>", f"{alone}</style>", 1))
+    picture = tmp_path / "page.png"
+    browse(tmp_path, f"--screenshot={picture}", "--window-size=1280,1200", (tmp_path / "page.html").as_uri())
+    pixels = np.asarray(Image.open(picture).convert("RGB")).astype(int)
+    assert int(((pixels[..., 0] > 200) & (pixels[..., 1] < 100) & (pixels[..., 2] > 200)).sum()) > 2000
+
+
 @pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
 def test_the_page_fits_every_screen(tmp_path: Path) -> None:
     spec = make_spec(title="A rather long title of an experiment on images", steps=[16, 8, 4], methods=METHODS)
@@ -51,11 +76,8 @@ def test_the_page_fits_every_screen(tmp_path: Path) -> None:
         for width in WIDTHS
     ]
     (tmp_path / "frames.html").write_text("<title></title>" + "".join(frames))
-    command = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    command += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--dump-dom"]
-    address = (tmp_path / "frames.html").as_uri()
-    done = subprocess.run([*command, address], capture_output=True, text=True, timeout=60, check=True)
-    title = re.search("<title>(.*?)</title>", done.stdout)
+    done = browse(tmp_path, "--virtual-time-budget=5000", "--dump-dom", (tmp_path / "frames.html").as_uri())
+    title = re.search("<title>(.*?)</title>", done)
     assert title is not None
     wanted = [f"{width} true true true true 0" for width in WIDTHS]
     assert sorted(re.findall(r"\[(.*?)\]", title.group(1))) == sorted(wanted)

@@ -181,6 +181,8 @@ def _inline(svg: str, name: str, description: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     view = re.search(r'viewBox="[^"]*"', svg)
     body = svg[svg.index(">") + 1 :]
+    # Its style sheet speaks of "*": on a page, of everything. The plot itself inherits the same from its root.
+    body = re.sub(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>", "", body, count=1, flags=re.DOTALL)
     prefix = re.sub(r"[^a-z0-9-]", "-", name)
     body = re.sub(r'\bid="([^"]*)"', rf'id="{prefix}-\1"', body)
     body = re.sub(r'xlink:href="#([^"]*)"', rf'href="#{prefix}-\1"', body)
@@ -189,7 +191,8 @@ def _inline(svg: str, name: str, description: str) -> str:
     for colour, variable in _VARIABLES.items():
         body = body.replace(colour, variable)
     box = view.group(0) if view else ""
-    return f'<svg class="plot" {box} role="img" aria-label="{_attribute(description)}">' + body
+    style = 'style="stroke-linejoin: round; stroke-linecap: butt"'
+    return f'<svg class="plot" {box} {style} role="img" aria-label="{_attribute(description)}">' + body
 
 
 def _attribute(text: str) -> str:

@@ -34,11 +34,6 @@ class Ensemble(nn.Module):
         _check_disjoint(members, classes)
         self.index_sets = [set(member.steps.index_set) for member in members]
 
-    @property
-    def index_set(self) -> set[int]:
-        """The teacher's indices that some member stands for."""
-        return set().union(*self.index_sets)
-
     def given(self, labels: Tensor | None, guidance_scale: float = 1.0) -> Ensemble:
         """Return the ensemble for a batch of these classes, (B,) int64; students need no guidance."""
         view = copy.copy(self)

@@ -141,8 +141,7 @@ def _batch_loss(
 ) -> BatchLoss:
     """Bind a method's loss to its networks; what it draws besides the batch is a function of (seed, step)."""
     frozen = FrozenDenoiser(teacher)
-    device = student.index_set.device if target is None else teacher.index_set.device
-    average = None if target is None else FrozenDenoiser(target.to(device))
+    average = None if target is None else FrozenDenoiser(target.to(teacher.index_set.device))
     stream = derived_seed(seed, method.options.method, fold.name, "further")
 
     def loss(batch: Batch) -> Loss:

@@ -24,6 +24,10 @@ prepare_jobs()
 EXPERIMENTS = chosen_experiments()
 
 
+onstart:
+    start_fork_server()
+
+
 include: "workflow/rules/data.smk"
 include: "workflow/rules/teacher.smk"
 include: "workflow/rules/students.smk"

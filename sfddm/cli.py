@@ -331,7 +331,7 @@ def record(
 def main() -> None:
     """Run the command line; a user's mistake gives one sentence on stderr and exit status 2."""
     try:
-        app()
+        app(prog_name="sfddm")
     except SfddmError as error:
         _fail(str(error))
     except OSError as error:

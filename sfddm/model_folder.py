@@ -22,7 +22,7 @@ from sfddm.denoiser import Denoiser, Steps
 from sfddm.diffusion.process import PredictionKind
 from sfddm.diffusion.schedule import Schedule
 from sfddm.errors import SfddmError
-from sfddm.networks import build_network, unet_class
+from sfddm.networks import build_network
 
 _TABLE = "time_proj.weight"
 _PREDICTION_TYPES: dict[PredictionKind, str] = {
@@ -138,8 +138,10 @@ def load_pretrained(folder: Path, timesteps: int) -> Denoiser:
     """
     from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
+    from sfddm.unet import UNet2DModel
+
     try:
-        unet = unet_class().from_pretrained(folder, subfolder="unet", use_safetensors=True)
+        unet = UNet2DModel.from_pretrained(folder, subfolder="unet", use_safetensors=True)
         scheduler = DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
     except (OSError, ValueError) as error:
         raise SfddmError(
@@ -180,8 +182,10 @@ def _embedding_table(unet: torch.nn.Module, steps: Steps) -> torch.Tensor:
 def _stock_unet(unet: torch.nn.Module, config: dict[str, Any], steps: Steps) -> Any:
     if _is_plain_teacher(steps):
         return unet
+    from sfddm.unet import UNet2DModel
+
     learned = config | {"time_embedding_type": "learned", "num_train_timesteps": len(steps.index_set)}
-    stock = unet_class().from_config(learned)
+    stock = UNet2DModel.from_config(learned)
     weights = {name: value.cpu() for name, value in unet.state_dict().items()}
     stock.load_state_dict(weights | {_TABLE: _embedding_table(unet, steps)})
     return stock

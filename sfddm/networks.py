@@ -18,28 +18,6 @@ if TYPE_CHECKING:
     from sfddm.denoiser import Denoiser
     from sfddm.network_spec import NetworkSpec, UNetSpec
 
-# Not accelerate: diffusers binds its name at import, and loading a pipeline later fails where that was skipped.
-_OPTIONAL = ("_torchvision_available", "_scipy_available", "_matplotlib_available")
-
-
-def unet_class() -> type[UNet2DModel]:
-    """Import diffusers' UNet2DModel, and none of the optional packages that its neighbours would pull in.
-
-    Importing one network imports every transformer of the library, and with them torchvision and scipy.stats: well over
-    a second of start-up. They are declared absent for the duration of the import.
-    """
-    from diffusers.utils import import_utils
-
-    known = {name: getattr(import_utils, name) for name in _OPTIONAL if hasattr(import_utils, name)}
-    try:
-        for name in known:
-            setattr(import_utils, name, False)
-        from diffusers.models.unets.unet_2d import UNet2DModel
-    finally:
-        for name, value in known.items():
-            setattr(import_utils, name, value)
-    return UNet2DModel
-
 
 def network_config(network: NetworkSpec, image_size: int, channels: int) -> dict[str, Any]:
     """Return the configuration of the network that a spec describes, from which ``build_network`` builds it.
@@ -108,9 +86,10 @@ def unet_config(network: UNetSpec, image_size: int, channels: int) -> dict[str, 
 
 def build_unet(config: dict[str, Any], seed: int) -> UNet2DModel:
     """Build a U-Net whose first weights are a function of ``seed``."""
-    unet = unet_class()
+    from sfddm.unet import UNet2DModel
+
     with first_weights_of(seed):
-        return unet.from_config(config)
+        return UNet2DModel.from_config(config)
 
 
 def parameter_count(network: torch.nn.Module) -> int:

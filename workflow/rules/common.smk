@@ -12,6 +12,7 @@ import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
+from sfddm import fork_server
 from sfddm.errors import SfddmError
 from sfddm.machine import available_cores
 from sfddm.methods.base import Fold, Method
@@ -40,6 +41,17 @@ def prepare_jobs() -> None:
     # .venv/bin/snakemake works without an activated environment.
     commands = shlex.quote(str(Path(sys.executable).parent))
     shell.prefix(f"set -euo pipefail; PATH=$PATH:{commands}; ")
+
+
+def start_fork_server() -> None:
+    """Let jobs start from a process that has imported torch already: seconds of imports a job are saved.
+
+    Not where jobs run elsewhere or in a container, nor beside accelerators, where seconds do not count. ``--config
+    fork_server=false`` leaves it out: then the benchmarks' columns of memory and CPU see the job itself.
+    """
+    elsewhere = workflow.nodes is not None or workflow.deployment_settings.deployment_method
+    if config.get("fork_server", True) and not elsewhere and not accelerators():
+        fork_server.start(images=any(spec_of(name).network.kind == "unet" for name in EXPERIMENTS))
 
 
 def give_up(sentence: str) -> NoReturn:

@@ -22,9 +22,12 @@ from sfddm.data.store import verify_store
 from sfddm.diffusion.gaussians import petals
 from sfddm.errors import SfddmError
 from sfddm.evaluation.agreement import measure_agreement
-from sfddm.evaluation.extractors import coordinates_of, extract_features
+from sfddm.evaluation.extractors import extract_features
 from sfddm.evaluation.figures import figures_of
+from sfddm.evaluation.frechet import frechet_by_block, real_side
+from sfddm.evaluation.intervals import Blocks
 from sfddm.evaluation.metrics import reference_statistics
+from sfddm.evaluation.point_features import LENGTH, coordinates_of, fourier_features
 from sfddm.record import sample_grid
 from sfddm.report.collect import KEPT_POINTS, _first_images
 from sfddm.report.points import are_points, panel, share_near
@@ -94,12 +97,41 @@ def test_points_and_images_are_not_mixed(change: dict[str, Any], sentence: str) 
         parse_spec(SPEC | change, "a test")
 
 
-def test_features_are_the_coordinates() -> None:
+def test_coordinates_lie_between_minus_one_and_one() -> None:
     some = np.array([[0, 255], [127, 128]], dtype=np.uint8).reshape(2, 1, 1, 2)
     found = coordinates_of(some)
     np.testing.assert_allclose(found, [[-1, 1], [-1 / 255, 1 / 255]], atol=1e-7)
     assert found.dtype == np.float32
-    assert np.array_equal(extract_features(some, make_spec().evaluation)["coordinates"], found)
+    features = extract_features(some, make_spec().evaluation)["128 random Fourier features"]
+    np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-6)
+
+
+def test_products_of_features_are_a_gaussian_kernel() -> None:
+    draw = np.random.default_rng(0)
+    apart, scale, deviation = 0.05, LENGTH, 0.03
+    x, y = draw.normal(size=(2, 20_000, 2)) * deviation + np.array([[[0.2, 0.0]], [[0.2 + apart, 0.0]]])
+    means = [fourier_features(some.astype(np.float32)).mean(axis=0) for some in (x, y)]
+    width = scale**2 + 2 * deviation**2  # of the kernel and the difference of two points
+    wanted = [scale**2 / width * np.exp(-(d**2) / (2 * width)) for d in (0.0, apart)]
+    assert means[0] @ means[0] == pytest.approx(wanted[0], abs=0.05)
+    assert means[0] @ means[1] == pytest.approx(wanted[1], abs=0.05)
+    far = fourier_features(x.astype(np.float32) + 0.7).mean(axis=0)
+    assert abs(means[0] @ far) < 0.2  # 64 frequencies: 0 but for an error of about 1 / 8
+
+
+def test_a_ring_is_not_a_disc_of_the_same_mean_and_covariance() -> None:
+    draw = np.random.default_rng(1)
+    angle = draw.uniform(0, 2 * np.pi, 4000)
+    circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    ring = (0.5 * circle).astype(np.float32)
+    disc = (0.5 * np.sqrt(2) * np.sqrt(draw.uniform(size=(4000, 1))) * circle).astype(np.float32)
+    np.testing.assert_allclose(np.cov(ring.T), np.cov(disc.T), atol=0.01)
+    blocks, half = Blocks(2000, 4), slice(None, 2000)
+    blind = frechet_by_block(ring[half], real_side(disc), blocks).value
+    seen = frechet_by_block(fourier_features(ring[half]), real_side(fourier_features(disc)), blocks).value
+    same = frechet_by_block(fourier_features(ring[half]), real_side(fourier_features(ring[2000:])), blocks).value
+    assert blind < 1e-3
+    assert seen > 10 * same
 
 
 def test_the_frechet_distance_of_points_is_heusels_formula() -> None:

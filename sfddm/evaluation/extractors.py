@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sfddm.data.progress import Progress
 from sfddm.errors import SfddmError
+from sfddm.evaluation.point_features import coordinates_of, fourier_features
 from sfddm.torchvision_operators import declare_missing_operators
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ EXTRACTORS = {
         "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
         "weights-inception-2015-12-05-6726825d.pth",
     ),
-    "points": Extractor("points", "coordinates", None, "", ()),
+    "points": Extractor("points", "128 random Fourier features", None, "", ()),
 }
 
 
@@ -60,7 +61,7 @@ def resize_of(evaluation: EvaluationSpec) -> str:
     if evaluation.extractor == "inception-v3-compat":
         return "299x299, bilinear as in TensorFlow 1.x (inside the extractor)"
     if evaluation.extractor == "points":
-        return "none: the features are the coordinates in [-1, 1]"
+        return "none: the features are waves of the coordinates in [-1, 1]"
     side = evaluation.extractor_resolution
     return f"{side}x{side}, bilinear between pixel centres, antialiased when shrinking"
 
@@ -155,11 +156,6 @@ def register_efficientnet() -> None:
         register_feature_extractor("efficientnet-lite0", FeatureExtractorEfficientNetLite0)
 
 
-def coordinates_of(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return (N, C) float32 coordinates in [-1, 1] of points stored as images of one pixel, (N, 1, 1, C) uint8."""
-    return images.reshape(len(images), -1).astype(np.float32) / np.float32(127.5) - 1
-
-
 def extract_features(
     images: NDArray[np.uint8],
     evaluation: EvaluationSpec,
@@ -172,8 +168,8 @@ def extract_features(
     nothing but rounding; convolutions are asked to be deterministic and to keep full float32 precision.
 
     Args:
-        images: (N, H, W, C) uint8, C 1 or 3; grey is repeated to three channels. Points, (N, 1, 1, 2), are their
-            own features.
+        images: (N, H, W, C) uint8, C 1 or 3; grey is repeated to three channels. Of points, (N, 1, 1, 2), the
+            features are ``sfddm.evaluation.point_features``'s.
         evaluation: extractor, resolution, weights and batch size.
         device: where the extractor runs.
         layers: names of layers; None takes the one for metrics.
@@ -185,7 +181,7 @@ def extract_features(
         SfddmError: the extractor's weights cannot be had.
     """
     if evaluation.extractor == "points":
-        return {EXTRACTORS["points"].layer: coordinates_of(images[:])}
+        return {EXTRACTORS["points"].layer: fourier_features(coordinates_of(images[:]))}
     import torch
 
     layers = layers or (EXTRACTORS[evaluation.extractor].layer,)

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from sfddm.atomic import atomic_folder, write_json
-from sfddm.diffusion.samplers import sample
 from sfddm.diffusion.schedule import make_index_set
 from sfddm.errors import SfddmError
 from sfddm.methods.base import Sampler
 from sfddm.model_folder import load_model
 from sfddm.randomness import derived_seed, initial_noise, sample_labels
+from sfddm.sampling import draw
 from sfddm.training.progress import ProgressLog
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 #: Not the seed of the evaluation's noise: a student must not have seen the noise it is judged on.
 _STREAM = "pairs"
+_DDIM = Sampler("ddim", 0.0, clip=True)
 
 
 def write_pairs(spec: Spec, seed: int, model: Path, out: Path, *, device: torch.device) -> None:
@@ -46,12 +47,9 @@ def write_pairs(spec: Spec, seed: int, model: Path, out: Path, *, device: torch.
         for first in range(0, pairs.count, size):
             count = min(size, pairs.count - first)
             x = torch.from_numpy(initial_noise(noise_seed, first, count, shape)).to(device)
+            made = draw(teacher, index_set, _DDIM, x, noise_seed, first, pairs.guidance_scale)
             chosen = sample_labels(first, count, teacher.classes)
             labels.append(np.full(count, -1) if chosen is None else chosen)
-            given = None if chosen is None else torch.from_numpy(chosen).to(device)
-            with torch.inference_mode():
-                guided = teacher.given(given, pairs.guidance_scale)
-                made = sample(guided, index_set, Sampler("ddim", 0.0, clip=True), x, _no_noise)
             images.append(made.cpu().numpy().astype(np.float16))
             if progress.due(len(images)):
                 progress.show(len(images))
@@ -60,7 +58,3 @@ def write_pairs(spec: Spec, seed: int, model: Path, out: Path, *, device: torch.
         np.save(temporary / "images.npy", np.concatenate(images), allow_pickle=False)
         np.save(temporary / "labels.npy", np.concatenate(labels).astype(np.int64), allow_pickle=False)
         write_json(temporary / "pairs.json", facts)
-
-
-def _no_noise(k: int) -> torch.Tensor:
-    raise AssertionError("a deterministic sampler draws no noise")

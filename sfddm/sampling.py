@@ -16,6 +16,7 @@ from sfddm.denoiser import Denoiser
 from sfddm.diffusion.samplers import sample
 from sfddm.ensemble import Ensemble
 from sfddm.errors import SfddmError
+from sfddm.methods.base import Sampler
 from sfddm.model_folder import load_model
 from sfddm.networks import parameter_count
 from sfddm.provenance import hardware
@@ -53,14 +54,9 @@ def sample_row(spec: Spec, row: str, steps: int, models: Sequence[Path], out: Pa
         for first in range(0, evaluation.samples, evaluation.batch_size):
             count = min(evaluation.batch_size, evaluation.samples - first)
             x = torch.from_numpy(initial_noise(evaluation.seed, first, count, shape)).to(device)
-
-            def noise_of_step(k: int, first: int = first, count: int = count) -> torch.Tensor:
-                return torch.from_numpy(step_noise(evaluation.seed, k, first, count, shape)).to(device)
-
             started = time.monotonic()
-            with torch.inference_mode():
-                given = denoiser.given(_labels(denoiser, first, count, device), guidance_scale)
-                images = to_uint8(sample(given, index_set, method.sampler, x, noise_of_step)).cpu().numpy()
+            made = draw(denoiser, index_set, method.sampler, x, evaluation.seed, first, guidance_scale)
+            images = to_uint8(made).cpu().numpy()
             seconds += time.monotonic() - started
             batches.append(images)
             if progress.due(len(batches)):
@@ -71,7 +67,7 @@ def sample_row(spec: Spec, row: str, steps: int, models: Sequence[Path], out: Pa
     cost = {
         "images": evaluation.samples,
         "seconds": seconds,
-        "nfe": steps,
+        "nfe": steps * (1 if guidance_scale == 1.0 else 2),
         "parameters": sum(parameter_count(network) for network in networks),
         "active_parameters": max(parameter_count(network) for network in networks),
         "flops_per_evaluation": max(flops(member, shape, device) for member in members_of(denoiser)),
@@ -81,6 +77,38 @@ def sample_row(spec: Spec, row: str, steps: int, models: Sequence[Path], out: Pa
     }
     write_json(out.with_name("samples.json"), cost)
     print(f"{out}: {evaluation.samples} images in {seconds:.1f} s", file=sys.stderr)
+
+
+def draw(
+    denoiser: Denoiser | Ensemble,
+    index_set: tuple[int, ...],
+    sampler: Sampler,
+    x: torch.Tensor,
+    seed: int,
+    first: int = 0,
+    guidance_scale: float = 1.0,
+) -> torch.Tensor:
+    """Return the images that noise leads to, (B, C, H, W): numbers ``first`` and on of the stream ``seed``.
+
+    Image k is a function of (seed, k) and of its class, k modulo the number of classes, whatever the batch or device.
+
+    Args:
+        denoiser: what is sampled, on the device of ``x``.
+        index_set: (T',) the teacher's indices to visit.
+        sampler: how.
+        x: (B, C, H, W) ``initial_noise`` of these numbers.
+        seed: of the noise at the steps of a random sampler.
+        first: number of the first image.
+        guidance_scale: of classifier-free guidance; 1 for none.
+    """
+    classes = sample_labels(first, len(x), denoiser.classes)
+    labels = None if classes is None else torch.from_numpy(classes).to(x.device)
+
+    def noise_of_step(k: int) -> torch.Tensor:
+        return torch.from_numpy(step_noise(seed, k, first, len(x), tuple(x.shape[1:]))).to(x.device)
+
+    with torch.inference_mode():
+        return sample(denoiser.given(labels, guidance_scale), index_set, sampler, x, noise_of_step)
 
 
 def load_sampled(
@@ -125,8 +153,3 @@ def flops(denoiser: Denoiser, shape: tuple[int, ...], device: torch.device) -> i
     with torch.no_grad(), counter:
         denoiser.raw(torch.zeros(1, *shape, device=device), t)
     return int(counter.get_total_flops())
-
-
-def _labels(denoiser: Denoiser | Ensemble, first: int, count: int, device: torch.device) -> torch.Tensor | None:
-    labels = sample_labels(first, count, denoiser.classes)
-    return None if labels is None else torch.from_numpy(labels).to(device)

@@ -71,7 +71,7 @@ def test_intervals_of_all_metrics_cover_the_expected_figure_of_a_new_sample():
         generated = (0.4 + 0.8 * random.standard_normal((count, width))).astype(np.float32)
         figures = (
             frechet_distance(generated, reference, blocks),
-            kernel_inception_distance(generated, reference, blocks),
+            kernel_inception_distance(generated, reference.features, reference.kernel_mean, blocks),
             *precision_and_recall(generated, reference, blocks),
         )
         found.append([(figure.value, *interval(figure, blocks, 0.95)) for figure in figures])

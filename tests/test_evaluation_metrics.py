@@ -11,6 +11,7 @@ from sfddm.evaluation.intervals import Blocks
 from sfddm.evaluation.metrics import (
     frechet_distance,
     kernel_inception_distance,
+    kernel_mean,
     precision_and_recall,
     reference_statistics,
 )
@@ -98,7 +99,7 @@ def test_kid_is_torch_fidelitys_on_one_subset_of_everything(features):
     ]
     expected = kid.mmd2(*kernels)
     blocks = Blocks(120, 10)
-    assert kernel_inception_distance(generated, reference_statistics(real, 3), blocks).value == pytest.approx(
+    assert kernel_inception_distance(generated, real, kernel_mean(real), blocks).value == pytest.approx(
         expected, rel=1e-9
     )
 
@@ -115,7 +116,7 @@ def kid_the_long_way(generated, real):
 
 def test_kid_replicates_leave_out_one_block(features):
     generated, real = features
-    found = kernel_inception_distance(generated, reference_statistics(real, 3), BLOCKS)
+    found = kernel_inception_distance(generated, real, kernel_mean(real), BLOCKS)
     assert found.value == pytest.approx(kid_the_long_way(generated, real), rel=1e-9)
     long_way = [kid_the_long_way(without(generated, place), real) for place in BLOCKS.slices()]
     np.testing.assert_allclose(found.replicates, long_way, rtol=1e-9)
@@ -125,9 +126,8 @@ def test_kid_is_unbiased_whatever_the_number_of_images():
     random = np.random.default_rng(3)
     found = []
     for _ in range(200):
-        generated, real = random.standard_normal((12, 5)), random.standard_normal((9, 5))
-        reference = reference_statistics(real.astype(np.float32), 3)
-        found.append(kernel_inception_distance(generated.astype(np.float32), reference, Blocks(12, 4)).value)
+        generated, real = (random.standard_normal((n, 5)).astype(np.float32) for n in (12, 9))
+        found.append(kernel_inception_distance(generated, real, kernel_mean(real), Blocks(12, 4)).value)
     assert abs(np.mean(found)) < 3 * np.std(found) / np.sqrt(len(found))
 
 
@@ -159,14 +159,14 @@ def test_memory_is_bounded_without_changing_a_figure(features, monkeypatch):
     generated, real = features
     reference = reference_statistics(real, 3)
     whole = (
-        kernel_inception_distance(generated, reference, BLOCKS),
+        kernel_inception_distance(generated, reference.features, reference.kernel_mean, BLOCKS),
         *precision_and_recall(generated, reference, BLOCKS),
     )
     monkeypatch.setattr(metrics, "_PAIRS", 1000)
     monkeypatch.setattr(metrics, "_ROWS", 17)
     reference = reference_statistics(real, 3)
     parts = (
-        kernel_inception_distance(generated, reference, BLOCKS),
+        kernel_inception_distance(generated, reference.features, reference.kernel_mean, BLOCKS),
         *precision_and_recall(generated, reference, BLOCKS),
     )
     for one, other in zip(whole, parts, strict=True):

@@ -14,7 +14,8 @@ from sfddm.evaluation.extractors import EXTRACTORS, extract_features, find_weigh
 from sfddm.evaluation.figures import label_of
 from sfddm.evaluation.reference import load_reference, write_reference
 from sfddm.evaluation.score import score
-from sfddm.spec import EvaluationSpec, Spec, parse_spec
+from sfddm.spec import Spec, parse_spec
+from sfddm.spec_sections import EvaluationSpec
 
 SAMPLES = 60
 
@@ -223,7 +224,7 @@ def test_foreign_weights_are_refused_before_they_are_opened(tmp_path, monkeypatc
         with pytest.raises(SfddmError, match=r"weights\.pth: not the weights of .*must be [0-9a-f]{64}"):
             make_extractor(EvaluationSpec(samples=4, extractor=extractor, extractor_weights=path), ("1280",))
     with pytest.raises(SfddmError, match=r"none\.pth: evaluation.extractor_weights cannot be read"):
-        find_weights(EvaluationSpec(samples=4, extractor_weights=tmp_path / "none.pth"))
+        find_weights("efficientnet-lite0", tmp_path / "none.pth")
 
 
 def test_without_a_network_inceptions_weights_are_asked_for_by_name(tmp_path, monkeypatch):
@@ -236,7 +237,7 @@ def test_without_a_network_inceptions_weights_are_asked_for_by_name(tmp_path, mo
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     expected = r"checkpoints/weights-inception-2015-12-05-6726825d\.pth: .* cannot be downloaded .*no route to host"
     with pytest.raises(SfddmError, match=expected):
-        find_weights(EvaluationSpec(samples=4, extractor="inception-v3-compat"))
+        find_weights("inception-v3-compat")
 
 
 def test_inception_gives_2048_features_of_grey_images(tmp_path, monkeypatch, digits):
@@ -248,7 +249,7 @@ def test_inception_gives_2048_features_of_grey_images(tmp_path, monkeypatch, dig
 
     path = tmp_path / "random.pth"
     torch.save({}, path)
-    monkeypatch.setattr(extractors, "find_weights", lambda _: path)
+    monkeypatch.setattr(extractors, "find_weights", lambda *_: path)
     monkeypatch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
     torch.manual_seed(0)
     evaluation = EvaluationSpec(samples=4, extractor="inception-v3-compat", batch_size=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from exact_networks import normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mixture_networks import mixture_denoiser, two_islands
+from test_evaluation_score import make_spec
 
+from sfddm.data.store import open_store, write_store
 from sfddm.denoiser import Denoiser, FrozenDenoiser, Steps
 from sfddm.diffusion.gaussians import Mixture, posterior_mean, sample_mixture, score
 from sfddm.diffusion.process import Prediction, q_sample
@@ -252,6 +255,24 @@ def test_listed_parts_must_cover_every_class_once() -> None:
         method.classes_of_part(method.folds(1)[0], _Store(), _Spec(3))  # type: ignore[arg-type]
     with pytest.raises(SfddmError, match=r"several students need classes; give network\.classes"):
         method.classes_of_part(method.folds(1)[0], _Store(), _Spec(None))  # type: ignore[arg-type]
+
+
+def test_k_means_puts_classes_that_look_alike_together(tmp_path: Path) -> None:
+    stripes = np.tile(np.array([0, 255], np.uint8), (8, 4))[:, :, None]  # (8, 8, 1)
+    disc = np.where(np.hypot(*(np.indices((8, 8)) - 3.5)) < 3, 230, 20).astype(np.uint8)[:, :, None]
+    draw = np.random.default_rng(0)
+    examples = [
+        (np.clip(picture + draw.integers(-20, 20, picture.shape), 0, 255).astype(np.uint8), label)
+        for _ in range(12)
+        for label, picture in enumerate((stripes, disc, stripes, disc))
+    ]
+    write_store(tmp_path / "train", "patterns", {}, (8, 8, 1), iter(examples), count=48)
+    spec = make_spec()
+    spec = spec.model_copy(update={"network": spec.network.model_copy(update={"classes": 4})})
+    method = multi_student(students=2, partition="k-means")
+    store = open_store(tmp_path / "train")
+    parts = [method.classes_of_part(fold, store, spec) for fold in method.sampled_folds(1)]
+    assert sorted(parts, key=str) == [(0, 2), (1, 3)]
 
 
 @given(students=st.integers(1, 8), seed=st.integers(0, 3))

@@ -32,7 +32,8 @@ from sfddm.evaluation.score import check_same_ruler, open_samples
 from sfddm.randomness import epoch_order
 
 if TYPE_CHECKING:
-    from sfddm.spec import EvaluationSpec, Spec
+    from sfddm.spec import Spec
+    from sfddm.spec_sections import EvaluationSpec
 
 Images = NDArray[np.uint8]
 

@@ -17,7 +17,7 @@ from sfddm.evaluation.point_features import coordinates_of, fourier_features
 from sfddm.torchvision_operators import declare_missing_operators
 
 if TYPE_CHECKING:
-    from sfddm.spec import EvaluationSpec
+    from sfddm.spec_sections import EvaluationSpec
 
 
 @dataclass(frozen=True)
@@ -66,19 +66,17 @@ def resize_of(evaluation: EvaluationSpec) -> str:
     return f"{side}x{side}, bilinear between pixel centres, antialiased when shrinking"
 
 
-def find_weights(evaluation: EvaluationSpec) -> Path:
-    """Return the extractor's weights file, its sha256 checked; fetch it where that is possible.
+def find_weights(name: str, chosen: Path | None = None) -> Path:
+    """Return an extractor's weights file, its sha256 checked; fetch it where that is possible.
 
-    ``extractor_weights`` comes first. Otherwise EfficientNet-Lite0's weights are those of its installed
-    package, and InceptionV3's lie in torch.hub's cache, where a first use downloads them to.
+    ``chosen``, the spec's ``extractor_weights``, comes first. Otherwise EfficientNet-Lite0's weights are those of its
+    installed package, and InceptionV3's lie in torch.hub's cache, where a first use downloads them to.
 
     Raises:
         SfddmError: the file is missing and cannot be downloaded, or is another one than it should be.
     """
-    extractor = EXTRACTORS[evaluation.extractor]
-    path = evaluation.extractor_weights
-    if path is None:
-        path = _own_weights(evaluation.extractor, extractor)
+    extractor = EXTRACTORS[name]
+    path = _own_weights(name, extractor) if chosen is None else chosen
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -89,8 +87,7 @@ def find_weights(evaluation: EvaluationSpec) -> Path:
         ) from None
     if found != extractor.sha256:
         raise SfddmError(
-            f"{path}: not the weights of {evaluation.extractor}: sha256 is {found}, "
-            f"must be {extractor.sha256} ({extractor.file})"
+            f"{path}: not the weights of {name}: sha256 is {found}, must be {extractor.sha256} ({extractor.file})"
         )
     return path
 
@@ -133,7 +130,7 @@ def make_extractor(evaluation: EvaluationSpec, layers: tuple[str, ...], device: 
     Raises:
         SfddmError: its weights cannot be had.
     """
-    weights = find_weights(evaluation)
+    weights = find_weights(evaluation.extractor, evaluation.extractor_weights)
     declare_missing_operators()
     from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 

@@ -19,7 +19,8 @@ from sfddm.evaluation.metrics import (
 )
 
 if TYPE_CHECKING:
-    from sfddm.spec import EvaluationSpec, Spec
+    from sfddm.spec import Spec
+    from sfddm.spec_sections import EvaluationSpec
 
 _SHORT = {"frechet_distance": "FD", "kid": "KID", "precision": "Precision", "recall": "Recall"}
 _RANGES = {
@@ -63,7 +64,7 @@ def figures_of(
         else:
             found["frechet_distance"] = frechet_distance(features, reference, blocks, device)
     if "kid" in evaluation.metrics:
-        found["kid"] = kernel_inception_distance(features, reference, blocks, device)
+        found["kid"] = kernel_inception_distance(features, reference.features, reference.kernel_mean, blocks, device)
     if {"precision", "recall"} & set(evaluation.metrics):
         found["precision"], found["recall"] = precision_and_recall(features, reference, blocks, device)
     return [_row(metric, found[metric], blocks, evaluation) for metric in evaluation.metrics]

@@ -25,6 +25,7 @@ from sfddm.atomic import atomic_folder, write_json
 from sfddm.errors import SfddmError
 from sfddm.evaluation.extractors import EXTRACTORS, extract_features, resize_of
 from sfddm.evaluation.intervals import Blocks, Replicated, interval
+from sfddm.evaluation.metrics import nearest_neighbours
 from sfddm.methods.base import Sampler
 from sfddm.methods.teacher import Teacher
 from sfddm.randomness import initial_noise, sample_labels, step_noise
@@ -115,18 +116,6 @@ def path_numbers(points: NDArray[Any]) -> tuple[Float64, Float64]:
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.where(direct > 0, length / direct, np.nan)
         return ratio, np.where(length > 0, steps.max(axis=1) / length, np.nan)
-
-
-def nearest_distances(features: NDArray[np.float32], real: NDArray[np.float32]) -> Float64:
-    """Return (N,) the Euclidean distance from each of (N, D) features to the nearest of (M, D) real ones."""
-    ours = features.astype(np.float64)
-    nearest = np.full(len(ours), np.inf)
-    for first in range(0, len(real), 4096):
-        theirs = real[first : first + 4096].astype(np.float64)
-        squared = (ours**2).sum(axis=1)[:, None] + (theirs**2).sum(axis=1) - 2 * ours @ theirs.T
-        np.minimum(nearest, squared.min(axis=1), out=nearest)
-    distances: Float64 = np.sqrt(np.maximum(nearest, 0))
-    return distances
 
 
 def _figure(metric: str, pairs: NDArray[Any], statistic: Callable[[NDArray[Any]], float], confidence: float) -> Any:
@@ -273,9 +262,9 @@ def interpolate(
     for name, images in strips.items():
         kind_name, who = name.split("/")
         features = extract_features(images.reshape(-1, *images.shape[2:]), evaluation, str(device))[layer]
-        nearest = nearest_distances(features, real).reshape(pairs, POINTS)
+        distances = nearest_neighbours(features, real)[0].reshape(pairs, POINTS)
         facts = {"who": who, "kind": kind_name}
-        rows += path_rows(images, features.reshape(pairs, POINTS, -1), nearest, facts, evaluation.confidence)
+        rows += path_rows(images, features.reshape(pairs, POINTS, -1), distances, facts, evaluation.confidence)
     with atomic_folder(out) as temporary:
         with (temporary / "strips.npz").open("wb") as file:
             np.savez_compressed(file, **strips)  # type: ignore[arg-type]

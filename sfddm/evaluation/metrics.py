@@ -77,7 +77,7 @@ def reference_statistics(
         mean=moments.mean.cpu().numpy(),
         covariance=covariance.cpu().numpy(),
         root=real_side(features).root,
-        kernel_mean=float(_kernel_sums_within(features, everything, 1, device).sum()) / (count * (count - 1)),
+        kernel_mean=kernel_mean(features, device),
         squared_radii=_nearest_by_block(features, everything, 1, neighbourhood, device)[:, 0, -1].cpu().numpy(),
         neighbourhood=neighbourhood,
         labels=np.full(count, -1) if labels is None else np.asarray(labels, dtype=np.int64),
@@ -164,25 +164,41 @@ def _symmetric_frechet(moments: _Moments, mean: Tensor, root: Tensor, trace: flo
     return float(shift @ shift + covariance.trace() - 2 * roots.sum()) + trace
 
 
+def kernel_mean(features: Features, device: str = "cpu") -> float:
+    """Return the mean of the kernel (x.y / D + 1)^3 over ordered pairs of different images, from (M, D) features."""
+    import torch
+
+    count = len(features)
+    everything = torch.zeros(count, dtype=torch.int64, device=device)
+    return float(_kernel_sums_within(features, everything, 1, device).sum()) / (count * (count - 1))
+
+
 def kernel_inception_distance(
-    generated: Features, reference: ReferenceStatistics, blocks: Blocks, device: str = "cpu"
+    generated: Features, real: Features, kernel_mean_of_real: float, blocks: Blocks, device: str = "cpu"
 ) -> Replicated:
     """Return the unbiased estimate of MMD^2 under the kernel (x.y / D + 1)^3 (Binkowski et al. 2018), from
     all images at once.
 
-    It is the mean over pairs of different generated images, plus that over pairs of different reference
-    images, minus twice that over all mixed pairs: what torch-fidelity estimates from random subsets,
-    without their randomness. It can be slightly negative.
+    It is the mean over pairs of different generated images, plus that over pairs of different real ones,
+    minus twice that over all mixed pairs: what torch-fidelity estimates from random subsets, without their
+    randomness. It can be slightly negative.
+
+    Args:
+        generated: (N, D).
+        real: (M, D).
+        kernel_mean_of_real: ``kernel_mean(real)``.
+        blocks: of the N generated images.
+        device: where to compute.
     """
     import torch
 
     labels = torch.from_numpy(blocks.labels()).to(device)
     within = _kernel_sums_within(generated, labels, blocks.count + 1, device)
-    across = _kernel_sums_across(generated, reference.features, device)
+    across = _kernel_sums_across(generated, real, device)
     of_block = torch.zeros(blocks.count + 1, dtype=torch.float64, device=device).index_add_(0, labels, across)
 
     def estimate(pairs: float, mixed: float, count: int) -> float:
-        return pairs / (count * (count - 1)) + reference.kernel_mean - 2 * mixed / (count * len(reference.features))
+        return pairs / (count * (count - 1)) + kernel_mean_of_real - 2 * mixed / (count * len(real))
 
     all_pairs, all_mixed = float(within.sum()), float(across.sum())
     without = [
@@ -253,6 +269,15 @@ def precision_and_recall(
     kept = [(hits.sum() - hits[place].sum()) / blocks.kept for place in blocks.slices()]
     recall = covered.cpu().numpy() / len(reference.features)
     return Replicated(float(hits.mean()), np.array(kept)), Replicated(float(recall[-1]), recall[:-1])
+
+
+def nearest_neighbours(
+    features: Features, others: Features, device: str = "cpu"
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return (N,) the distance from each of (N, D) features to the nearest of (M, D) others, and (N,) its row."""
+    found = [distances.min(dim=1) for _, distances in _rows_of_distances(features, others, device)]
+    squared = np.concatenate([part.values.cpu().numpy() for part in found])
+    return np.sqrt(squared), np.concatenate([part.indices.cpu().numpy() for part in found])
 
 
 def _radii_of_replicates(nearest: Tensor, blocks: Blocks) -> Tensor:

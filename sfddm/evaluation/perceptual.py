@@ -44,14 +44,13 @@ def _maps(extractor: Any, images: Tensor) -> list[Tensor]:
 @cache
 def _extractor(device: Any) -> Any:
     from sfddm.evaluation.extractors import find_weights, register_efficientnet
-    from sfddm.spec import EvaluationSpec
     from sfddm.torchvision_operators import declare_missing_operators
 
     declare_missing_operators()
     register_efficientnet()
     from sfddm.evaluation.efficientnet import FeatureExtractorEfficientNetLite0
 
-    weights = find_weights(EvaluationSpec(samples=4))
+    weights = find_weights("efficientnet-lite0")
     extractor = FeatureExtractorEfficientNetLite0(
         "efficientnet-lite0", list(LAYERS), feature_extractor_weights_path=str(weights), resolution=RESOLUTION
     )

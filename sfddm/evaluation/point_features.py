@@ -1,8 +1,8 @@
 """Features of points in the plane, in which a Frechet distance sees more than their mean and covariance.
 
-Two clouds of points with one mean and one covariance may still be ring and disc. Random Fourier features (Rahimi & Recht
-2007) tell them apart: the squared distance between the mean features of two clouds is their maximum mean discrepancy
-under a Gaussian kernel, and the Frechet distance is at least as large.
+Two clouds of points with one mean and one covariance may still be ring and disc. Random Fourier features (Rahimi and
+Recht 2007) tell them apart: the squared distance between the mean features of two clouds is their maximum mean
+discrepancy under a Gaussian kernel, and the Frechet distance is at least as large.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from sfddm.evaluation.metrics import Features, ReferenceStatistics, reference_st
 from sfddm.randomness import derived_seed, epoch_order
 
 if TYPE_CHECKING:
-    from sfddm.spec import EvaluationSpec, Spec
+    from sfddm.spec import Spec
+    from sfddm.spec_sections import EvaluationSpec
 
 _ARRAYS = ("features", "mean", "covariance", "root", "squared_radii", "labels")
 

@@ -6,6 +6,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from sfddm.data.store import Store, open_store
@@ -70,14 +71,12 @@ def distill_fold(
         load_companions(start_folder, companions)
     target = None if method.target_decay is None else copy.deepcopy(student)
     options = method.training(fold) or spec.students
+    classes = method.classes_of_part(fold, store, spec) if fold.part else None
     pairs = None
     if method.needs_pairs(fold):
-        if pairs_folder is None:
-            raise SfddmError(f"{row} {fold_name}: compares with the teacher's images; give --pairs")
-        pairs = PairsFeed(pairs_folder, options.batch_size, derived_seed(seed, row, fold_name, "pairs"), device)
-    classes = method.classes_of_part(fold, store, spec) if fold.part else None
-    if pairs is not None and method.filters_pairs(fold):
-        pairs.keep(classes)
+        pairs_seed = derived_seed(seed, row, fold_name, "pairs")
+        seen = classes if method.filters_pairs(fold) else None
+        pairs = _open_pairs(pairs_folder, f"{row} {fold_name}", options.batch_size, pairs_seed, seen, device)
     images, labels = _rows_of_classes(store, classes)
     loss = _batch_loss(method, fold, student, teacher.to(device), target, companions, pairs, options.batch_size, seed)
     checkpoint = (state or Path("reports/state")) / digest_of(part)[:16] / "checkpoint.safetensors"
@@ -166,6 +165,18 @@ def _batch_loss(
     return loss
 
 
+def _open_pairs(
+    folder: Path | None, who: str, batch_size: int, seed: int, classes: tuple[int, ...] | None, device: torch.device
+) -> PairsFeed:
+    """Return the teacher's images with their noise; those of some classes only where ``classes`` says which."""
+    if folder is None:
+        raise SfddmError(f"{who}: compares with the teacher's images; give --pairs")
+    pairs = PairsFeed(folder, batch_size, seed, device)
+    if classes is not None:
+        pairs.keep(classes)
+    return pairs
+
+
 def _load_start(folder: Path | None, row: str, fold: Fold) -> tuple[Denoiser, dict[str, Any]] | None:
     if (folder is None) != (fold.start is None):
         wanted = f"starts from fold {fold.start}; give --start" if fold.start else "starts from no other fold"
@@ -192,8 +203,6 @@ def _rows_of_classes(store: Store, classes: tuple[int, ...] | None) -> tuple[Any
     """
     if classes is None:
         return store.images, store.labels
-    import numpy as np
-
     rows = np.flatnonzero(np.isin(store.labels, classes))
     if not len(rows):
         raise SfddmError(f"{store.folder}: holds no image of the classes {', '.join(map(str, classes))}")

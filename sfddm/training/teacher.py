@@ -13,7 +13,8 @@ from sfddm.methods.teacher import denoising_loss
 from sfddm.model_folder import load_pretrained, save_model
 from sfddm.networks import build_network, network_config
 from sfddm.randomness import derived_seed
-from sfddm.spec import Pretrained, Spec, digest_of
+from sfddm.spec import Spec, digest_of
+from sfddm.spec_sections import Pretrained
 from sfddm.training.card import make_card
 from sfddm.training.loop import TrainingResult, train
 

@@ -1,0 +1,131 @@
+"""How fast the parts are on this machine, as medians of five: python benchmarks/speed.py [threads]."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from sfddm import fork_server
+from sfddm.denoiser import Denoiser, FrozenDenoiser, Steps
+from sfddm.evaluation.frechet import frechet_by_block, real_side
+from sfddm.evaluation.intervals import Blocks
+from sfddm.evaluation.metrics import (
+    frechet_distance,
+    kernel_inception_distance,
+    precision_and_recall,
+    reference_statistics,
+)
+from sfddm.methods.base import Beside, Loss
+from sfddm.networks import build_network, network_config
+from sfddm.randomness import initial_noise
+from sfddm.sampling import draw
+from sfddm.spec import load_spec
+from sfddm.training.loop import Batch, train
+
+REPEATS = 5
+CPU = torch.device("cpu")
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return the median time of a few calls, after one that does not count."""
+    work()
+    times = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return median(times)
+
+
+def start_up() -> dict[str, float]:
+    """Return how long a job's imports take in a process of its own, and a whole command that the server forks."""
+    modules = ", ".join((*fork_server.MODULES, *fork_server.IMAGE_MODULES))
+    cold = seconds(lambda: subprocess.run([sys.executable, "-c", f"import {modules}"], check=True))
+    server = fork_server.start(images=True)
+    while not Path(os.environ[fork_server.ADDRESS]).exists():
+        time.sleep(0.1)
+    command = ["sfddm", "spec", "check", "params/smoke.yaml"]
+    forked = seconds(lambda: subprocess.run(command, check=True, capture_output=True))
+    assert server.stdin is not None
+    server.stdin.close()
+    server.wait()
+    return {"imports of a job, s": cold, "a forked command, s": forked}
+
+
+def training_rate(row: str) -> float:
+    """Return the images a second that a row of digits sees in training; of a student, in its last fold to 8 steps."""
+    spec = load_spec("digits")
+    method, prediction = spec.method(row), spec.network.prediction
+    config = network_config(spec.network, spec.data.image_size, spec.data.channels)
+    steps = Steps.of_teacher(spec.schedule.build())
+    fold = None if row == "teacher" else method.folds(8)[-1]
+    teacher = FrozenDenoiser(Denoiser(build_network(config, 0), prediction, steps))
+    own_steps = steps if fold is None else steps.subsequence(fold.index_set, fold.index_set)
+    student = Denoiser(build_network(config, 1), prediction, own_steps)
+    images = np.random.default_rng(0).integers(0, 256, (1797, 8, 8, 1), np.uint8)
+    options = spec.students.model_copy(update={"images": 40 * spec.students.batch_size})
+
+    def loss(batch: Batch) -> Loss:
+        beside = None if fold is None else Beside(fold=fold, step=batch.step)
+        return method.loss(student, teacher, batch.x0, batch.noise, batch.k, beside)
+
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint, labels = Path(folder) / "checkpoint.safetensors", np.full(len(images), -1)
+        taken = seconds(
+            lambda: train(student, loss, images, labels, options, seed=0, checkpoint=checkpoint, device=CPU, title=row)
+        )
+    return (options.images or 0) / taken
+
+
+def training_and_sampling() -> dict[str, float]:
+    """Return images a second of digits' network: in the methods' training loops, and sampled in 8 steps."""
+    found = {f"training, {row}, images/s": training_rate(row) for row in ("teacher", "progressive", "sfddm")}
+    spec = load_spec("digits")
+    config = network_config(spec.network, spec.data.image_size, spec.data.channels)
+    teacher = Denoiser(build_network(config, 0), spec.network.prediction, Steps.of_teacher(spec.schedule.build()))
+    x = torch.from_numpy(initial_noise(0, 0, 256, (1, 8, 8)))
+    ddim = spec.method("ddim")
+    taken = seconds(lambda: draw(teacher.eval(), ddim.index_set(8), ddim.sampler, x, 0))
+    return found | {"sampling in 8 steps, images/s": len(x) / taken}
+
+
+def figures() -> dict[str, float]:
+    """Return how long each figure of 1,797 images takes, with its intervals."""
+    draws = np.random.default_rng(0)
+    real, generated = (draws.standard_normal((1797, 1280)).astype(np.float32) for _ in range(2))
+    reference, blocks = reference_statistics(real, 3), Blocks(1797, 10)
+    side = real_side(real)
+    return {
+        "Frechet distance (torch-fidelity), s": seconds(lambda: frechet_distance(generated, reference, blocks)),
+        "Frechet distance, by block, s": seconds(lambda: frechet_by_block(generated, side, blocks)),
+        "KID, s": seconds(
+            lambda: kernel_inception_distance(generated, reference.features, reference.kernel_mean, blocks)
+        ),
+        "precision and recall, s": seconds(lambda: precision_and_recall(generated, reference, blocks)),
+    }
+
+
+def main() -> None:
+    """Print what was measured."""
+    threads = int(sys.argv[1]) if len(sys.argv) > 1 else 1
+    torch.set_num_threads(threads)
+    table = Table("what", "median", title=f"torch {torch.__version__}, {threads} thread(s)")
+    for part in (start_up, training_and_sampling, figures):
+        for name, value in part().items():
+            table.add_row(name, f"{value:,.3g}" if value < 100 else f"{value:,.0f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

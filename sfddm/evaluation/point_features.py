@@ -1,8 +1,8 @@
 """Features of points in the plane, in which a Frechet distance sees more than their mean and covariance.
 
 Two clouds of points with one mean and one covariance may still be ring and disc. Random Fourier features (Rahimi and
-Recht 2007) tell them apart: the squared distance between the mean features of two clouds is their maximum mean
-discrepancy under a Gaussian kernel, and the Frechet distance is at least as large.
+Recht 2007) tell them apart: over their number, the squared distance between the mean features of two clouds is their
+maximum mean discrepancy under a Gaussian kernel, and the Frechet distance is at least as large.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ def coordinates_of(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def fourier_features(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return (N, 128) float32 cosines and sines of (N, D) points at fixed random frequencies, each of length 1.
+    """Return (N, 128) float32 cosines and sines of (N, D) points at fixed random frequencies, of mean square 1.
 
-    The product of two points' features is exp(-|x - y|^2 / (2 LENGTH^2)), but for the chance in 64 frequencies.
+    The mean product of two points' features is exp(-|x - y|^2 / (2 LENGTH^2)), but for the chance in 64 frequencies.
     """
     generator = np.random.Generator(np.random.Philox(_SEED))
     frequencies = generator.standard_normal((points.shape[1], FREQUENCIES)) / LENGTH  # (D, F)
     angles = points.astype(np.float64) @ frequencies  # (N, F)
-    waves = np.concatenate([np.cos(angles), np.sin(angles)], axis=1) / np.sqrt(FREQUENCIES)
-    return waves.astype(np.float32)
+    return (np.sqrt(2) * np.concatenate([np.cos(angles), np.sin(angles)], axis=1)).astype(np.float32)

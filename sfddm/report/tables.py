@@ -125,12 +125,6 @@ def metric_table(collected: Sequence[Collected], metric: str, leave_out: Set[str
     return MetricTable(metric, style_of(metric), groups, references, lines, floors)
 
 
-def _decimals(row: Row) -> int:
-    """Return the decimals of a figure: a Fréchet distance between points, all of them within [-1, 1], needs more."""
-    of_points = row.metric == "frechet_distance" and row.protocol.get("extractor") == "points"
-    return 4 if of_points else style_of(row.metric).decimals
-
-
 def mean_over_seeds(rows: Sequence[Row], confidence: float) -> Cell:
     """Return one cell for the same figure of several seeds.
 
@@ -144,7 +138,7 @@ def mean_over_seeds(rows: Sequence[Row], confidence: float) -> Cell:
     values = [row.value for row in rows]
     first = rows[0]
     seeds = 0 if first.seed is None else len(rows)
-    cell = Cell(fmean(values), first.low, first.high, seeds, first.steps, _decimals(first))
+    cell = Cell(fmean(values), first.low, first.high, seeds, first.steps, style_of(first.metric).decimals)
     if len(values) == 1:
         return replace(cell, value=values[0])
     from scipy.stats import t

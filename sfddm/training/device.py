@@ -36,6 +36,11 @@ def leased_device(threads: int | None = None) -> Iterator[torch.device]:
         yield torch.device("cuda", index)
 
 
+def is_first_process() -> bool:
+    """Whether this process writes the results: of several that a launcher started side by side, the first does."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def _lease(stack: ExitStack, count: int) -> int:
     folder = Path(tempfile.gettempdir()) / "sfddm-devices"
     folder.mkdir(mode=0o777, exist_ok=True)

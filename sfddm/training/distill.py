@@ -18,6 +18,7 @@ from sfddm.networks import build_network, first_weights_of, network_config
 from sfddm.randomness import derived_seed, further_noise
 from sfddm.spec import Model, Spec, digest_of
 from sfddm.training.card import make_card
+from sfddm.training.device import is_first_process
 from sfddm.training.loop import Batch, BatchLoss, train
 from sfddm.training.pairs import PairsFeed
 
@@ -95,6 +96,8 @@ def distill_fold(
         companions=companions,
         companion_rate=method.companion_rate,
     )
+    if not is_first_process():
+        return
     card = make_card(spec, store, method=row, fold=fold_name, seed=seed, result=result, depends_on=part)
     guided = 1 if method.options.guidance_scale == 1.0 else 2
     facts = {

@@ -120,7 +120,8 @@ def train(
         raise SfddmError(
             f"{checkpoint}: not a checkpoint of this training (step {first} of {total}); delete it to start over"
         )
-    student.network = accelerator.prepare_model(torch.compile(state.network) if options.compile else state.network)
+    if options.compile:
+        student.network = torch.compile(state.network)  # type: ignore[assignment]
     known = None if student.classes is None else _known_labels(labels, student.classes)
     feed = Feed(images, known, options.batch_size, seed, options.shuffle, device)
     started = saved = time.monotonic()
@@ -132,10 +133,11 @@ def train(
                 whole = batch_loss(batch)
             loss = whole.total
             accelerator.backward(loss)
+            state.average_gradients(accelerator)
             norm = state.clip(options.gradient_clip or math.inf)
             now, stop = time.monotonic(), step + 1 == stop_after
             save = (now - saved > options.checkpoint_seconds or stop) and accelerator.is_main_process
-            show = progress.due(step + 1)
+            show = progress.due(step + 1) and accelerator.is_main_process
             if device.type == "cpu" or show or save:  # elsewhere a look at the loss makes the host wait
                 _check_finite(loss, norm, title, step)
             state.update(step, learning_rate(options, step, total), whole.trains_student)
@@ -172,6 +174,17 @@ class _State:
         if not self.companions:
             return self.network
         return torch.nn.ModuleDict({"student": self.network, "companions": self.companions})
+
+    def average_gradients(self, accelerator: Accelerator) -> None:
+        """Take the mean of the gradients of all processes, each of which saw its share of the batch.
+
+        Not left to a parallel wrapper around the student: companions have gradients too, and a loss may ask a network
+        twice or leave it out of a step.
+        """
+        if accelerator.num_processes > 1:
+            for parameter in self.trained.parameters():
+                if parameter.grad is not None:
+                    parameter.grad = accelerator.reduce(parameter.grad, "mean")
 
     def clip(self, most: float) -> Tensor:
         """Clip the norm of the student's gradient, and that of the companions', and return the larger one."""

@@ -16,6 +16,7 @@ from sfddm.randomness import derived_seed
 from sfddm.spec import Spec, digest_of
 from sfddm.spec_sections import Pretrained
 from sfddm.training.card import make_card
+from sfddm.training.device import is_first_process
 from sfddm.training.loop import TrainingResult, train
 
 
@@ -52,6 +53,8 @@ def train_teacher(spec: Spec, seed: int, data: Path, out: Path, *, state: Path |
             device=device,
             title=f"{spec.name}: teacher, seed {seed}",
         )
+    if not is_first_process():
+        return
     card = make_card(spec, store, method="teacher", fold="teacher", seed=seed, result=result, depends_on=part)
     save_model(out, denoiser, card | {"student_evaluations": 1, "teacher_evaluations": 0})
     if result.steps:

@@ -80,7 +80,7 @@ class _Audit:
         """Return the row of the Frechet distance between (N, D) features and real ones, with its interval."""
         real = real or self.real
         blocks = Blocks(len(features), self.evaluation.blocks)
-        figure = frechet_by_block(features, real, blocks)
+        figure = frechet_by_block(features, real, blocks, self.device)
         low, high = interval(figure, blocks, self.evaluation.confidence, 0.0)
         return _row(protocol, figure.value, low, high, len(features), real.count)
 

@@ -60,7 +60,7 @@ def figures_of(
     found: dict[str, Replicated] = {}
     if "frechet_distance" in evaluation.metrics:
         if evaluation.extractor == "points":  # the same number, without the seconds that torch-fidelity takes to import
-            found["frechet_distance"] = frechet_by_block(features, real_side(reference.features), blocks)
+            found["frechet_distance"] = frechet_by_block(features, real_side(reference.features), blocks, device)
         else:
             found["frechet_distance"] = frechet_distance(features, reference, blocks, device)
     if "kid" in evaluation.metrics:

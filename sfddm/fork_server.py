@@ -88,10 +88,12 @@ def serve(address: str, modules: Iterable[str]) -> None:
     """Import ``modules``, then fork for each command that is asked for, until standard input ends."""
     for name in modules:
         importlib.import_module(name)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the jobs
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system forgets children that have ended
     with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
-        listener.bind(address)
+        try:
+            listener.bind(address)
+        except OSError as error:  # the path of the temporary folder may be too long for a socket
+            print(f"sfddm: jobs start by themselves: {address}: {error}", file=sys.stderr)
+            return
         listener.listen(64)
         selector.register(listener, selectors.EVENT_READ)
         selector.register(sys.stdin, selectors.EVENT_READ)
@@ -142,4 +144,6 @@ def _end_with(connection: socket.socket) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the jobs
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system forgets children that have ended
     serve(sys.argv[1], sys.argv[2:])

@@ -66,6 +66,13 @@ def test_without_a_server_the_command_runs_by_itself(tmp_path: Path) -> None:
     assert _run(["spec", "check", "params/smoke.yaml"], environment).returncode == 0
 
 
+def test_an_address_too_long_for_a_socket_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fork_server.serve(str(tmp_path / ("long" * 40)), [])
+    said = capsys.readouterr().err
+    assert said.startswith("sfddm: jobs start by themselves: ")
+    assert said.count("\n") == 1
+
+
 def _job_that_waits(environment: dict[str, str], tmp_path: Path) -> tuple[subprocess.Popen[str], int]:
     """Start a job that waits to read a pipe, and return it with the number of the forked process."""
     os.mkfifo(tmp_path / "pipe.yaml")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +163,20 @@ def test_without_variants_there_is_no_such_section(tmp_path: Path) -> None:
     assert "#ablations" not in page
 
 
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex here")
+def test_the_latex_compiles_and_fits_the_page(folder: Path, tmp_path: Path) -> None:
+    render([folder], tmp_path)
+    (tmp_path / "paper.tex").write_text(
+        r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs,graphicx}"
+        r"\begin{document}\input{table}\end{document}"
+    )
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, encoding="latin-1")
+    assert done.returncode == 0, done.stdout[-2000:]
+    tables = [float(points) for points in re.findall(r"Overfull \\hbox \(([\d.]+)pt", done.stdout)]
+    assert max(tables, default=0) < 10, "a table is wider than the line"
+
+
 def test_the_latex_balances_and_escapes(folder: Path, tmp_path: Path) -> None:
     render([folder], tmp_path / "out")
     text = (tmp_path / "out" / "table.tex").read_text()
@@ -179,7 +195,7 @@ def test_the_latex_balances_and_escapes(folder: Path, tmp_path: Path) -> None:
     assert not stack
     assert bare.count("$") % 2 == 0
     assert set(re.findall(r"[^\x00-\x7f]", text)) <= set("éè")
-    body = "\n".join(line for line in bare.splitlines() if not line.startswith("%"))
+    body = "\n".join(line for line in bare.splitlines() if not line.startswith(("%", r"\providecommand")))
     assert "_" not in body
     assert "#" not in body
     assert "%" not in body

@@ -27,6 +27,7 @@ from sfddm.evaluation.metrics import (
     reference_statistics,
 )
 from sfddm.methods.base import Beside, Loss
+from sfddm.methods.teacher import denoising_loss
 from sfddm.networks import build_network, network_config
 from sfddm.randomness import initial_noise
 from sfddm.sampling import draw
@@ -77,7 +78,9 @@ def training_rate(row: str) -> float:
     options = spec.students.model_copy(update={"images": 40 * spec.students.batch_size})
 
     def loss(batch: Batch) -> Loss:
-        beside = None if fold is None else Beside(fold=fold, step=batch.step)
+        if fold is None:
+            return denoising_loss(student, batch.x0, batch.noise, batch.k)
+        beside = Beside(fold=fold, step=batch.step)
         return method.loss(student, teacher, batch.x0, batch.noise, batch.k, beside)
 
     with tempfile.TemporaryDirectory() as folder:

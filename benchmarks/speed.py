@@ -56,7 +56,7 @@ def start_up() -> dict[str, float]:
     server = fork_server.start(images=True)
     while not Path(os.environ[fork_server.ADDRESS]).exists():
         time.sleep(0.1)
-    command = ["sfddm", "spec", "check", "params/smoke.yaml"]
+    command = [str(Path(sys.executable).parent / "sfddm"), "spec", "check", "params/smoke.yaml"]
     forked = seconds(lambda: subprocess.run(command, check=True, capture_output=True))
     assert server.stdin is not None
     server.stdin.close()

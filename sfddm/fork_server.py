@@ -1,9 +1,9 @@
 """Starts the jobs of a Snakemake run in a tenth of a second: one process imports torch once and forks for each job.
 
-A job is an ``sfddm`` command, and its imports take two to three seconds of a core: twenty minutes of a study with 450
-jobs. The server imports them once and listens on a Unix socket. :func:`main`, the command ``sfddm``, sends it the
-command line, the folder, the environment and the three standard streams; the forked child takes them over, runs the
-command and hands back its exit status. Where no server answers, the command runs in its own process, as ever.
+A job is an ``sfddm`` command, and its imports take two to three seconds of a core. The server imports them once and
+listens on a Unix socket. :func:`main`, the command ``sfddm``, sends it the command line, the folder, the environment
+and the three standard streams; the forked child takes them over, runs the command and hands back its exit status.
+Where no server answers, the command runs in its own process, as ever.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 #: The environment variable that holds the server's address.
@@ -120,6 +121,7 @@ def _run(connection: socket.socket) -> None:
         os.chdir(request["folder"])
         os.environ.clear()
         os.environ.update(request["environment"])
+        _take_threads()
         sys.argv[1:] = request["arguments"]
         threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
         from sfddm.cli import main as run
@@ -131,10 +133,20 @@ def _run(connection: socket.socket) -> None:
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        connection.send(bytes([status]))
+        with suppress(OSError):  # the caller, or who read its streams, may be gone
+            sys.stdout.flush()
+            sys.stderr.flush()
+            connection.send(bytes([status]))
         os._exit(status)
+
+
+def _take_threads() -> None:
+    """Use as many threads as the job's environment says; libraries that are loaded no longer look there themselves."""
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    if threads.isdigit():
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(int(threads))
 
 
 def _end_with(connection: socket.socket) -> None:

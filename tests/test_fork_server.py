@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,12 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """The environment in which a server answers."""
     monkeypatch.setattr(fork_server, "MODULES", ("sfddm.cli",))
     monkeypatch.setenv(fork_server.ADDRESS, "")
+    with _server() as found:
+        yield found
+
+
+@contextmanager
+def _server() -> Iterator[dict[str, str]]:
     server = fork_server.start(images=False)
     address = Path(os.environ[fork_server.ADDRESS])
     _wait(address.exists)
@@ -58,6 +65,22 @@ def test_a_forked_job_works_in_the_callers_folder(environment: dict[str, str], t
     assert done.returncode == 2
     assert "spec.yaml" in done.stderr
     assert "no such file" not in done.stderr
+
+
+def test_a_forked_job_uses_as_many_threads_as_its_environment_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The libraries were loaded when nothing was said; the module below makes the command tell what they use."""
+    (tmp_path / "tell_threads.py").write_text(
+        "import numpy, scipy.linalg, sfddm.cli, threadpoolctl\n"
+        "sfddm.cli.main = lambda: print({pool['num_threads'] for pool in threadpoolctl.threadpool_info()})\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), str(ROOT))))
+    monkeypatch.setattr(fork_server, "MODULES", ("tell_threads",))
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setenv(fork_server.ADDRESS, "")
+    with _server() as environment:
+        assert _run([], environment | {"OMP_NUM_THREADS": "1"}).stdout == "{1}\n"
 
 
 def test_without_a_server_the_command_runs_by_itself(tmp_path: Path) -> None:

@@ -124,8 +124,7 @@ def audit(spec: Spec, samples: Path, reference: Path, data: Path, out: Path, dev
     own = _own(spec)
     layers = (own.layer, *NARROW_LAYERS[evaluation.extractor])
     features = extract_features(images, evaluation, device, layers)
-    real = RealSide(len(statistics.features), statistics.mean, float(np.trace(statistics.covariance)), statistics.root)
-    shared = _Audit(spec, own, images, features, real, data, device)
+    shared = _Audit(spec, own, images, features, statistics.real_side, data, device)
     rows = [shared.row(own, features[own.layer]), *_fewer(shared), *_released(shared)]
     rows += [*_other_resolution(shared), *_through_jpeg(shared), *_other_split(shared)]
     note = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sfddm.evaluation.extractors import EXTRACTORS, resize_of
-from sfddm.evaluation.frechet import frechet_by_block, real_side
+from sfddm.evaluation.frechet import frechet_by_block
 from sfddm.evaluation.intervals import COVERS, Blocks, Replicated, interval
 from sfddm.evaluation.metrics import (
     Features,
@@ -60,7 +60,7 @@ def figures_of(
     found: dict[str, Replicated] = {}
     if "frechet_distance" in evaluation.metrics:
         if evaluation.extractor == "points":  # the same number, without the seconds that torch-fidelity takes to import
-            found["frechet_distance"] = frechet_by_block(features, real_side(reference.features), blocks, device)
+            found["frechet_distance"] = frechet_by_block(features, reference.real_side, blocks, device)
         else:
             found["frechet_distance"] = frechet_distance(features, reference, blocks, device)
     if "kid" in evaluation.metrics:

@@ -63,25 +63,27 @@ def frechet_by_block(features: Features, real: RealSide, blocks: Blocks, device:
 
     values = torch.from_numpy(np.asarray(features)).to(device, torch.float64)
     turned = values @ torch.from_numpy(real.root).to(device)  # (N, D)
-    mean = torch.from_numpy(real.mean).to(device)
+    real_mean = torch.from_numpy(real.mean).to(device)
 
-    def distance(sums: _Sums, products: Tensor) -> float:
-        roots = torch.linalg.eigvalsh(products / (sums.count - 1)).clamp(min=0).sqrt()
-        shift = sums.mean - mean
-        return float(shift @ shift + sums.spread / (sums.count - 1) - 2 * roots.sum()) + real.trace
+    def distance(count: int, mean: Tensor, spread: Tensor, products: Tensor) -> float:
+        roots = torch.linalg.eigvalsh(products / (count - 1)).clamp(min=0).sqrt()
+        shift = mean - real_mean
+        return float(shift @ shift + spread / (count - 1) - 2 * roots.sum()) + real.trace
+
+    def of_sums(sums: _Sums) -> float:
+        return distance(sums.count, sums.mean, sums.spread, sums.scatter)
+
+    def of_few(kept: Tensor) -> float:
+        x, y = values[kept], turned[kept] - turned[kept].mean(dim=0)
+        return distance(len(x), x.mean(dim=0), (x - x.mean(dim=0)).square().sum(), y @ y.T)
 
     owner = torch.from_numpy(blocks.labels()).to(device)
-    if blocks.kept >= values.shape[1]:
-        whole = _Sums.of(values, turned)
-        kept = [whole.without(_Sums.of(values[owner == b], turned[owner == b])) for b in range(blocks.count)]
-        return Replicated(distance(whole, whole.scatter), np.array([distance(sums, sums.scatter) for sums in kept]))
-
-    def of_few(chosen: Tensor) -> float:
-        y = turned[chosen] - turned[chosen].mean(dim=0)
-        return distance(_Sums.of(values[chosen], turned[chosen], scatter=False), y @ y.T)
-
-    without = [of_few(owner != b) for b in range(blocks.count)]
-    return Replicated(of_few(torch.ones_like(owner, dtype=torch.bool)), np.array(without))
+    if blocks.kept < values.shape[1]:
+        without = [of_few(owner != block) for block in range(blocks.count)]
+        return Replicated(of_few(torch.ones_like(owner, dtype=torch.bool)), np.array(without))
+    whole = _Sums.of(values, turned)
+    parts = [_Sums.of(values[owner == block], turned[owner == block]) for block in range(blocks.count)]
+    return Replicated(of_sums(whole), np.array([of_sums(whole.without(part)) for part in parts]))
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class _Sums:
         mean: (D,) of the features.
         spread: sum of their squared distances to it.
         turned_mean: (D,) of the products.
-        scatter: (D, D) of the products; empty where it is not wanted.
+        scatter: (D, D) of the products about their mean.
     """
 
     count: int
@@ -103,9 +105,9 @@ class _Sums:
     scatter: Tensor
 
     @classmethod
-    def of(cls, values: Tensor, turned: Tensor, scatter: bool = True) -> _Sums:
+    def of(cls, values: Tensor, turned: Tensor) -> _Sums:
         mean, turned_mean = values.mean(dim=0), turned.mean(dim=0)
-        centred = (turned - turned_mean)[:, : None if scatter else 0]
+        centred = turned - turned_mean
         return cls(len(values), mean, (values - mean).square().sum(), turned_mean, centred.T @ centred)
 
     def without(self, part: _Sums) -> _Sums:

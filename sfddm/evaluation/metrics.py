@@ -55,6 +55,11 @@ class ReferenceStatistics:
     neighbourhood: int
     labels: NDArray[np.int64]
 
+    @property
+    def real_side(self) -> RealSide:
+        """What a Frechet distance needs of them."""
+        return RealSide(len(self.features), self.mean, float(np.trace(self.covariance)), self.root)
+
 
 def reference_statistics(
     features: Features, neighbourhood: int, device: str = "cpu", labels: NDArray[np.int64] | None = None
@@ -132,9 +137,7 @@ def frechet_distance(
     ours = {"mu": whole.mean.cpu().numpy(), "sigma": (whole.scatter / (whole.count - 1)).cpu().numpy()}
     theirs = {"mu": reference.mean, "sigma": reference.covariance}
     value = float(fid_statistics_to_metric(ours, theirs, False)[KEY_METRIC_FID])
-    trace = float(np.trace(reference.covariance))
-    real = RealSide(len(reference.features), reference.mean, trace, reference.root)
-    return Replicated(value, frechet_by_block(generated, real, blocks, device).replicates)
+    return Replicated(value, frechet_by_block(generated, reference.real_side, blocks, device).replicates)
 
 
 def kernel_mean(features: Features, device: str = "cpu") -> float:

@@ -41,13 +41,13 @@ class PairsFeed:
         self._noise = initial_noise(noise_seed, 0, len(self._images), self._images.shape[1:])
         self._feeds = self._make_feeds(np.arange(len(self._images)))
 
-    def keep(self, classes: tuple[int, ...] | None) -> None:
+    def keep(self, classes: tuple[int, ...]) -> None:
         """Give pairs of these classes only.
 
         Raises:
             SfddmError: there is none.
         """
-        rows = np.flatnonzero(np.isin(self._labels, classes or ()))
+        rows = np.flatnonzero(np.isin(self._labels, classes))
         if not len(rows):
             raise SfddmError("pairs: none belongs to the classes of this student; make more")
         self._feeds = self._make_feeds(rows)

@@ -168,13 +168,13 @@ def test_the_latex_compiles_and_fits_the_page(folder: Path, tmp_path: Path) -> N
     render([folder], tmp_path)
     (tmp_path / "paper.tex").write_text(
         r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs,graphicx}"
-        r"\begin{document}\input{table}\end{document}"
+        r"\setlength{\textwidth}{7cm}\begin{document}\input{table}\end{document}"
     )
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
     done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, encoding="latin-1")
     assert done.returncode == 0, done.stdout[-2000:]
-    tables = [float(points) for points in re.findall(r"Overfull \\hbox \(([\d.]+)pt", done.stdout)]
-    assert max(tables, default=0) < 10, "a table is wider than the line"
+    wide = [float(points) for points in re.findall(r"Overfull \\hbox \(([\d.]+)pt", done.stdout)]
+    assert max(wide, default=0) < 50, "a table is wider than the line"
 
 
 def test_the_latex_balances_and_escapes(folder: Path, tmp_path: Path) -> None:

@@ -33,8 +33,8 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
         spec, "msd", "1.dm-0", 0, teacher, tmp_path / "data", one, state=tmp_path / "state", device=CPU,
         pairs_folder=pairs,
     )  # fmt: skip
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines"]
-    launcher += ["1", "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "sfddm.cli"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    launcher += ["-m", "sfddm.cli"]
     options = {"--method": "msd", "--fold": "1.dm-0", "--seed": "0", "--teacher": teacher, "--pairs": pairs}
     options |= {"--data": tmp_path / "data", "--out": two, "--state": tmp_path / "state-of-two"}
     words = [str(word) for pair in options.items() for word in pair]

@@ -22,6 +22,7 @@ FRONT_DOORS = ["Snakefile", "dvc.yaml", ".dvcignore", ".dvc/config", "params", "
 STAND_IN = """#!/usr/bin/env bash
 set -eu
 echo "$*" >> calls.log
+echo "${SFDDM_FORK_SERVER:-none}" > server.log
 verb=$1; given=("$@")
 while [ $# -gt 0 ]; do if [ "$1" = --out ]; then out=$2; elif [ "$1" = --state ]; then state=$2; fi; shift; done
 case $verb in
@@ -209,6 +210,17 @@ def test_experiments_may_be_named_on_the_command_line(finished: Checkout) -> Non
         "collect": 1,
         "report": 1,
     }
+
+
+def test_jobs_find_the_fork_server_unless_the_command_line_leaves_it_out(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path)
+    found = []
+    for given in ([], ["--config", "fork_server=false"]):
+        done = checkout.run("snakemake", "--cores", "8", "--forcerun", "fetch", "--until", "fetch", *given)
+        assert done.returncode == 0, done.stderr
+        found.append((tmp_path / "server.log").read_text().strip())
+    assert found[0].endswith("/socket")
+    assert found[1] == "none"
 
 
 def test_a_broken_spec_ends_the_run_with_one_sentence(finished: Checkout) -> None:

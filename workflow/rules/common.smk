@@ -50,7 +50,8 @@ def start_fork_server() -> None:
     fork_server=false`` leaves it out: then the benchmarks' columns of memory and CPU see the job itself.
     """
     elsewhere = workflow.nodes is not None or workflow.deployment_settings.deployment_method
-    if config.get("fork_server", True) and not elsewhere and not accelerators():
+    wanted = str(config.get("fork_server", True)).lower() != "false"  # --config gives "false" as a string
+    if wanted and not elsewhere and not accelerators():
         fork_server.start(images=any(spec_of(name).network.kind == "unet" for name in EXPERIMENTS))
 
 

@@ -168,6 +168,17 @@ def test_the_index_set_is_matched_where_that_is_asked() -> None:
     assert judge(versus(same_index_set=True), unknown).verdict == "not tested"
 
 
+def test_the_cost_of_training_is_matched_where_that_is_asked() -> None:
+    left, right = row("a", 1.0, network_evaluations=1000.0), row("b", 10.0, network_evaluations=1200.0)
+    assert judge(versus(), [left, right]).verdict == "reproduced"
+    verdict = judge(versus(same_cost=True), [left, right])
+    assert (verdict.verdict, "no training of equal cost" in verdict.because) == ("not tested", True)
+    near, free = row("b", 10.0, network_evaluations=1009.0), row("b", 10.0, network_evaluations=0.0)
+    assert judge(versus(same_cost=True), [left, near]).verdict == "reproduced"
+    assert judge(versus(same_cost=True), [row("a", 1.0, network_evaluations=0.0), free]).verdict == "not tested"
+    assert judge(versus(same_cost=True), [row("a", 1.0), row("b", 10.0)]).verdict == "not tested"
+
+
 def test_rows_can_be_chosen_by_their_options() -> None:
     rows = [
         row("a", 1.0, options={"sampler": "ddim"}),

@@ -20,6 +20,7 @@ from sfddm.claims.model import (
     Within,
 )
 from sfddm.claims.verdict import Cell, Number, RowLink, Word
+from sfddm.report.rows import Row
 
 #: Options that change neither what is trained nor how it is sampled.
 _NAMES_ONLY = {"title", "steps"}
@@ -55,6 +56,7 @@ def compare(test: Compare, figures: Figures) -> list[Cell]:
             for right in rights
             if (right.first.experiment, right.first.label) == (left.first.experiment, left.first.label)
             and (fixed or right.first.steps == left.first.steps)
+            and (not test.same_cost or _cost_alike(left.first, right.first))
             and right is not left
         ]
         if test.same_index_set and partners:
@@ -64,8 +66,15 @@ def compare(test: Compare, figures: Figures) -> list[Cell]:
             partners = same
         cells += [_compared(left, right, test.relation) for right in partners]
     if not cells:
-        raise NothingToTest(f"the rows {test.left} and {test.right} have no step count in common")
+        common = "training of equal cost at the same steps" if test.same_cost else "step count in common"
+        raise NothingToTest(f"the rows {test.left} and {test.right} have no {common}")
     return cells
+
+
+def _cost_alike(left: Row, right: Row) -> bool:
+    """Say whether two trainings took equally many network evaluations, to within 1 %."""
+    one, other = left.network_evaluations, right.network_evaluations
+    return one is not None and other is not None and one > 0 and abs(one - other) <= 0.01 * one
 
 
 def within(test: Within, figures: Figures) -> list[Cell]:

@@ -97,7 +97,8 @@ class Compare(Strict):
     """``left`` has a lower (higher, ...) figure than ``right`` in the same experiment, at the same steps.
 
     A step count fixed on either side lifts the match on steps. ``same_index_set`` asks besides that both visit the
-    same indices of the teacher.
+    same indices of the teacher, ``same_cost`` that their trainings took equally many network evaluations, the
+    teacher's included, to within 1 %.
     """
 
     kind: Literal["compare"]
@@ -107,6 +108,7 @@ class Compare(Strict):
     right: Selection
     steps: StepFilter = StepFilter()
     same_index_set: bool = False
+    same_cost: bool = False
 
 
 class Within(Strict):

@@ -32,8 +32,9 @@ def how_tested(claim: Claim) -> str:
         fixed = test.left.steps is not None or test.right.steps is not None
         matched = "" if fixed else " at the same steps"
         indices = " on the same indices of the teacher" if test.same_index_set else ""
+        cost = " at equal network evaluations in training" if test.same_cost else ""
         relation = _RELATIONS[test.relation]
-        sides = f"{_rows(test.left)} against {_rows(test.right)}{matched}{indices}{_at(test.steps)}"
+        sides = f"{_rows(test.left)} against {_rows(test.right)}{matched}{indices}{cost}{_at(test.steps)}"
         return f"{_figure(test.metric)} of {sides}; claimed: {relation}"
     if isinstance(test, Within):
         limit = f"a factor of {test.factor:g}" if test.factor else f"{test.tolerance:g}"

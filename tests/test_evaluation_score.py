@@ -189,17 +189,20 @@ def test_features_do_not_depend_on_the_batch_and_grey_is_grey_in_colour(digits):
 
 def test_every_layer_has_the_width_of_its_name_and_the_last_is_the_classifiers_input(digits):
     import torch
+    from efficientnet_lite_pytorch import EfficientNet
 
     evaluation = EvaluationSpec(samples=4)
     layers = ("16", "24", "40", "80", "112", "192", "320", "672", "1152", "1280")
     features = extract_features(digits[:4], evaluation, layers=layers)
     assert {name: values.shape[1] for name, values in features.items()} == {name: int(name) for name in layers}
-    extractor = make_extractor(evaluation, ("1280",))
+    plain = EfficientNet.from_name("efficientnet-lite0", image_size=64)  # as its package has it
+    plain.load_state_dict(torch.load(find_weights("efficientnet-lite0"), weights_only=True))
+    plain.eval()
     pixels = torch.from_numpy(digits[:4]).permute(0, 3, 1, 2).expand(-1, 3, -1, -1).float()
     resized = torch.nn.functional.interpolate(pixels, size=(64, 64), mode="bilinear", align_corners=False)
     with torch.no_grad():
-        logits = extractor.network((resized - 127) / 128)
-        ours = extractor.network._fc(torch.from_numpy(features["1280"]))
+        logits = plain((resized - 127) / 128)
+        ours = plain._fc(torch.from_numpy(features["1280"]))
     torch.testing.assert_close(ours, logits, rtol=1e-3, atol=1e-3)
 
 

@@ -322,7 +322,7 @@ def test_a_published_figure_stands_beside_a_measured_one_only_under_its_protocol
         rows = [row("a", 4.0, steps, protocol=PROTOCOL | protocol), row("b", 9.0, steps)]
         return judge(versus(), rows, published=[published | changes]).published[0]
 
-    assert beside({}).measured == ("one: A 4.00 [3.00, 5.00]",)
+    assert beside({}).measured == ("one: A: 4.00 [3.00, 5.00]",)
     for protocol, reason in (
         ({"data_label": "Digits"}, "data Digits, not CIFAR-10"),
         ({"extractor": "e"}, "features e, not inception-v3-compat"),

@@ -198,7 +198,7 @@ def test_without_claims_the_report_judges_nothing(collected: Path, tmp_path: Pat
 def test_verdicts_are_printed(
     collected: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    printed = Console(file=StringIO(), width=200)
+    printed = Console(file=StringIO(), width=220)
     print_claims(collected, claims=CLAIMS, console=printed)
     text = printed.file.getvalue()  # type: ignore[attr-defined]
     assert "✘ contradicted" in text

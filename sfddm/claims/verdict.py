@@ -58,8 +58,8 @@ class Number:
     def __str__(self) -> str:
         text = f"{self.value:.{self.decimals}f}"
         if self.low is None or self.high is None:
-            return f"{self.name} {text}"
-        return f"{self.name} {text} [{self.low:.{self.decimals}f}, {self.high:.{self.decimals}f}]"
+            return f"{self.name}: {text}"
+        return f"{self.name}: {text} [{self.low:.{self.decimals}f}, {self.high:.{self.decimals}f}]"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +64,7 @@ def distill_fold(
     part = spec.student_part(row) | {"fold": fold_name, "seed": seed, "teacher": teacher_card["depends_on"]}
     if start:
         part |= {"start": start[1]["depends_on"]}
-    student = make_student(
-        method, fold, teacher, derived_seed(seed, row, fold_name, "weights"), start[0] if start else None
-    )
-    with first_weights_of(derived_seed(seed, row, fold_name, "companions")):
-        companions = method.companions(fold, student, teacher)
-    if companions is not None and start_folder is not None:
-        load_companions(start_folder, companions)
-    target = None if method.target_decay is None else copy.deepcopy(student)
+    networks = _make_networks(method, fold, row, seed, teacher, start[0] if start else None, start_folder)
     options = method.training(fold) or spec.students
     classes = method.classes_of_part(fold, store, spec) if fold.part else None
     pairs = None
@@ -79,10 +73,10 @@ def distill_fold(
         seen = classes if method.filters_pairs(fold) else None
         pairs = _open_pairs(pairs_folder, f"{row} {fold_name}", options.batch_size, pairs_seed, seen, device)
     images, labels = _rows_of_classes(store, classes)
-    loss = _batch_loss(method, fold, student, teacher.to(device), target, companions, pairs, options.batch_size, seed)
+    loss = _batch_loss(method, fold, networks, teacher.to(device), pairs, options.batch_size, seed)
     checkpoint = (state or Path("reports/state")) / digest_of(part)[:16] / "checkpoint.safetensors"
     result = train(
-        student,
+        networks.student,
         loss,
         images,
         labels,
@@ -91,9 +85,9 @@ def distill_fold(
         checkpoint=checkpoint,
         device=device,
         title=f"{spec.name}: {row} {fold_name}, seed {seed}",
-        target=target,
+        target=networks.target,
         target_decay=method.target_decay or 0.0,
-        companions=companions,
+        companions=networks.companions,
         companion_rate=method.companion_rate,
     )
     if not is_first_process():
@@ -105,8 +99,35 @@ def distill_fold(
         "teacher_evaluations": method.teacher_evaluations * guided,
         "classes": None if classes is None else list(classes),
     }
-    save_model(out, student, card | facts, companions)
+    save_model(out, networks.student, card | facts, networks.companions)
     checkpoint.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Networks:
+    """What a fold's training changes; ``target`` follows the student as a moving average."""
+
+    student: Denoiser
+    target: Denoiser | None
+    companions: torch.nn.ModuleDict | None
+
+
+def _make_networks(
+    method: Method,
+    fold: Fold,
+    row: str,
+    seed: int,
+    teacher: Denoiser,
+    start: Denoiser | None,
+    start_folder: Path | None,
+) -> _Networks:
+    student = make_student(method, fold, teacher, derived_seed(seed, row, fold.name, "weights"), start)
+    with first_weights_of(derived_seed(seed, row, fold.name, "companions")):
+        companions = method.companions(fold, student, teacher)
+    if companions is not None and start_folder is not None:
+        load_companions(start_folder, companions)
+    target = None if method.target_decay is None else copy.deepcopy(student)
+    return _Networks(student, target, companions)
 
 
 def make_student(method: Method, fold: Fold, teacher: Denoiser, seed: int, start: Denoiser | None = None) -> Denoiser:
@@ -133,15 +154,14 @@ def make_student(method: Method, fold: Fold, teacher: Denoiser, seed: int, start
 def _batch_loss(
     method: Method,
     fold: Fold,
-    student: Denoiser,
+    networks: _Networks,
     teacher: Denoiser,
-    target: Denoiser | None,
-    companions: torch.nn.ModuleDict | None,
     pairs: PairsFeed | None,
     batch_size: int,
     seed: int,
 ) -> BatchLoss:
     """Bind a method's loss to its networks; what it draws besides the batch is a function of (seed, step)."""
+    student, target = networks.student, networks.target
     frozen = FrozenDenoiser(teacher)
     average = None if target is None else FrozenDenoiser(target.to(teacher.index_set.device))
     stream = derived_seed(seed, method.options.method, fold.name, "further")
@@ -157,7 +177,7 @@ def _batch_loss(
             step=batch.step,
             labels=batch.labels,
             moving_average=None if average is None else average.given(batch.labels),
-            companions=companions,
+            companions=networks.companions,
             noise=noise,
             uniform=uniform,
             pairs=None if pairs is None else pairs.batch(batch.step, batch.share),

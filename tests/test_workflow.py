@@ -212,6 +212,14 @@ def test_experiments_may_be_named_on_the_command_line(finished: Checkout) -> Non
     }
 
 
+def test_a_teacher_beside_other_experiments_does_not_wait_for_two_cores(finished: Checkout) -> None:
+    (finished.folder / "params/other.yaml").write_text(SPEC.replace("name: smoke", "name: other"))
+    for given, threads in (("smoke", {"2"}), ("smoke,other", {"1"})):
+        plan = ["--cores", "2", "--dry-run", "--printshellcmds", "--forceall", "--config", f"experiments={given}"]
+        done = finished.run("snakemake", *plan)
+        assert set(re.findall(r"sfddm train .*--threads (\d)", done.stdout + done.stderr)) == threads
+
+
 def test_jobs_find_the_fork_server_unless_the_command_line_leaves_it_out(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path)
     found = []

@@ -218,8 +218,11 @@ def model_folder(experiment: str, seed: str | int, method: str, fold: str | None
 
 
 def teacher_threads(wildcards) -> int:
-    """Return the threads of a teacher's training: two where it is the only one of its experiment."""
-    return 2 if len(spec_of(wildcards.experiment).seeds) == 1 else 1
+    """Return the threads of a teacher's training: two where it is the only one of the run.
+
+    Beside other jobs it would wait until two cores are free at once, which may be when all else is done.
+    """
+    return 2 if len(EXPERIMENTS) == len(spec_of(wildcards.experiment).seeds) == 1 else 1
 
 
 def teacher_of_fold(wildcards) -> str:

@@ -13,6 +13,7 @@ rule distill:
         "reports/logs/{experiment}/seed-{seed}/{method}/distill-{fold}.log",
     benchmark:
         "reports/benchmarks/{experiment}/seed-{seed}/{method}/distill-{fold}.tsv"
+    priority: 1  # samples, and other folds, wait for it
     retries: 1
     threads: 1
     resources:

@@ -10,6 +10,7 @@ rule train:
         "reports/logs/{experiment}/seed-{seed}/train.log",
     benchmark:
         "reports/benchmarks/{experiment}/seed-{seed}/train.tsv"
+    priority: 2  # all else waits for it
     retries: 1
     # Seeds side by side on one thread each are faster than one after the other on two.
     threads: teacher_threads
@@ -36,6 +37,7 @@ rule pairs:
         "reports/logs/{experiment}/seed-{seed}/pairs.log",
     benchmark:
         "reports/benchmarks/{experiment}/seed-{seed}/pairs.tsv"
+    priority: 1
     threads: 1
     resources:
         gpu=accelerators(),

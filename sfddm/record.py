@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import math
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 #: Largest size of a file, in bytes.
 LIMIT = 1_000_000
 _TABLES = ("table.md", "table.tex", "table.html")
-_LABEL_WIDTH, _GAP = 230, 2
+_GAP = 2
 
 
 def write_record(collected: Path, out: Path, command: str, claims: Path = CLAIMS_FOLDER) -> None:
@@ -116,19 +117,21 @@ def sample_grid(content: Content) -> bytes | None:
 
 
 def _draw(lines: list[tuple[str, Any]], columns: int) -> Image.Image:
-    from PIL import Image, ImageDraw
+    from PIL import Image, ImageDraw, ImageFont
 
+    font = ImageFont.load_default()
+    left = math.ceil(max(font.getlength(label) for label, _ in lines)) + 12
     side = max(some.shape[1] for _, some in lines)
     scale = max(1, round(32 / side))
     height = side * scale + _GAP
-    picture = Image.new("RGB", (_LABEL_WIDTH + columns * height, len(lines) * height), "white")
+    picture = Image.new("RGB", (left + columns * height, len(lines) * height), "white")
     draw = ImageDraw.Draw(picture)
     for place, (label, some) in enumerate(lines):
-        draw.text((4, place * height + height // 2 - 6), label[:38], fill="black")
+        draw.text((4, place * height + height // 2 - 6), label, fill="black", font=font)
         for column, image in enumerate(some[:columns]):
             pixels = np.repeat(np.repeat(np.broadcast_to(image, (*image.shape[:2], 3)), scale, 0), scale, 1)
             tile = Image.fromarray(np.ascontiguousarray(pixels))
-            picture.paste(tile, (_LABEL_WIDTH + column * height, place * height))
+            picture.paste(tile, (left + column * height, place * height))
     return picture
 
 

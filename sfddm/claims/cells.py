@@ -51,6 +51,7 @@ def compare(test: Compare, figures: Figures) -> list[Cell]:
     fixed = test.left.steps is not None or test.right.steps is not None
     cells: list[Cell] = []
     for left in lefts:
+        # Rows of another cost are left out unsaid: `implements` finds dozens, and few of them are controls of cost.
         partners = [
             right
             for right in rights

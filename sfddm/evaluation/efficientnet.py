@@ -132,8 +132,8 @@ def _quicken(network: Any) -> None:
         setattr(owner, norm, torch.nn.Identity())
     for module in network.modules():
         pad = getattr(module, "static_padding", None)
-        if isinstance(pad, torch.nn.ZeroPad2d) and pad.padding[0] == pad.padding[1] == pad.padding[2] == pad.padding[3]:
-            module.padding, module.static_padding = (pad.padding[0], pad.padding[0]), torch.nn.Identity()
+        if isinstance(pad, torch.nn.ZeroPad2d) and len(set(pad.padding)) == 1:
+            module.padding, module.static_padding = pad.padding[:2], torch.nn.Identity()
         if isinstance(module, torch.nn.ReLU6):
             module.inplace = True
 

@@ -44,7 +44,7 @@ format: install
 	ruff format .
 	snakefmt --line-length 120 Snakefile workflow
 
-# After a change to sfddm/spec.py or to a method's options.
+# After a change to sfddm/spec/experiment.py or to a method's options.
 schema: install
 	sfddm spec schema > workflow/schemas/spec.schema.json
 

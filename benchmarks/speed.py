@@ -16,8 +16,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from sfddm import fork_server
-from sfddm.denoiser import Denoiser, FrozenDenoiser, Steps
+from sfddm.diffusion.randomness import initial_noise
 from sfddm.evaluation.frechet import frechet_by_block, real_side
 from sfddm.evaluation.intervals import Blocks
 from sfddm.evaluation.metrics import (
@@ -28,10 +27,11 @@ from sfddm.evaluation.metrics import (
 )
 from sfddm.methods.base import Beside, Loss
 from sfddm.methods.teacher import denoising_loss
-from sfddm.networks import build_network, network_config
-from sfddm.randomness import initial_noise
-from sfddm.sampling import draw
-from sfddm.spec import load_spec
+from sfddm.networks.build import build_network, network_config
+from sfddm.networks.denoiser import Denoiser, FrozenDenoiser, Steps
+from sfddm.runtime import fork_server
+from sfddm.sampling.images import draw
+from sfddm.spec.experiment import load_spec
 from sfddm.training.loop import Batch, train
 
 REPEATS = 5

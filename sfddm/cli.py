@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sfddm.errors import SfddmError
+from sfddm.runtime.errors import SfddmError
 
 app = typer.Typer(
     help="Spec-driven reproducibility harness for diffusion-model distillation.",
@@ -47,7 +47,7 @@ State = Annotated[
 @spec_app.command("check")
 def spec_check(specs: Annotated[list[str], typer.Argument(metavar="SPEC...")]) -> None:
     """Check specs; print one line for each."""
-    from sfddm.spec import load_spec
+    from sfddm.spec.experiment import load_spec
 
     for name in specs:
         spec = load_spec(name)
@@ -59,7 +59,7 @@ def spec_show(spec: SpecArgument) -> None:
     """Print a spec as YAML with every default filled in."""
     import yaml
 
-    from sfddm.spec import load_spec
+    from sfddm.spec.experiment import load_spec
 
     print(yaml.safe_dump(load_spec(spec).model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
 
@@ -67,7 +67,7 @@ def spec_show(spec: SpecArgument) -> None:
 @spec_app.command("schema")
 def spec_schema() -> None:
     """Print the JSON schema of a spec."""
-    from sfddm.spec import json_schema
+    from sfddm.spec.experiment import json_schema
 
     print(json.dumps(json_schema(), indent=2, sort_keys=True))
 
@@ -90,7 +90,7 @@ def methods(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = 
 def fetch(spec: SpecArgument, out: Out) -> None:
     """Bring the images into the store, downloading them where the spec says so."""
     from sfddm.data.fetch import fetch as fetch_data
-    from sfddm.spec import load_spec
+    from sfddm.spec.experiment import load_spec
 
     fetch_data(load_spec(spec).data, out)
 
@@ -100,8 +100,8 @@ def train(
     spec: SpecArgument, data: Data, out: Out, seed: Seed = 0, state: State = None, threads: Threads = None
 ) -> None:
     """Train the teacher of one seed; an interrupted training goes on where it was."""
-    from sfddm.spec import load_spec
-    from sfddm.training.device import leased_device
+    from sfddm.runtime.device import leased_device
+    from sfddm.spec.experiment import load_spec
     from sfddm.training.teacher import train_teacher
 
     loaded = load_spec(spec)
@@ -126,9 +126,9 @@ def distill(
     threads: Threads = None,
 ) -> None:
     """Train the student of one fold; an interrupted training goes on where it was."""
-    from sfddm.spec import load_spec
-    from sfddm.training.device import leased_device
-    from sfddm.training.distill import distill_fold
+    from sfddm.runtime.device import leased_device
+    from sfddm.spec.experiment import load_spec
+    from sfddm.training.student import distill_fold
 
     loaded = load_spec(spec)
     with leased_device(threads) as device:
@@ -156,9 +156,9 @@ def pairs(
     threads: Threads = None,
 ) -> None:
     """Sample images from the teacher and keep the noise they came from, for losses that compare with them."""
-    from sfddm.paired_sampling import write_pairs
-    from sfddm.spec import load_spec
-    from sfddm.training.device import leased_device
+    from sfddm.runtime.device import leased_device
+    from sfddm.sampling.pairs import write_pairs
+    from sfddm.spec.experiment import load_spec
 
     loaded = load_spec(spec)
     with leased_device(threads) as device:
@@ -175,9 +175,9 @@ def sample(
     threads: Threads = None,
 ) -> None:
     """Sample a row's images, each from its own noise, into a uint8 .npy file."""
-    from sfddm.sampling import sample_row
-    from sfddm.spec import load_spec
-    from sfddm.training.device import leased_device
+    from sfddm.runtime.device import leased_device
+    from sfddm.sampling.images import sample_row
+    from sfddm.spec.experiment import load_spec
 
     loaded = load_spec(spec)
     with leased_device(threads) as device:
@@ -188,8 +188,8 @@ def sample(
 def reference(spec: SpecArgument, data: Data, out: Out, threads: Threads = None) -> None:
     """Compute the features of the real images, and how far real images are from real images."""
     from sfddm.evaluation.reference import write_reference
-    from sfddm.spec import load_spec
-    from sfddm.training.device import leased_device
+    from sfddm.runtime.device import leased_device
+    from sfddm.spec.experiment import load_spec
 
     loaded = load_spec(spec)
     with leased_device(threads) as device:
@@ -206,8 +206,8 @@ def evaluate(
 ) -> None:
     """Score samples against the reference under the spec's protocol."""
     from sfddm.evaluation.score import score
-    from sfddm.spec import load_spec
-    from sfddm.training.device import leased_device
+    from sfddm.runtime.device import leased_device
+    from sfddm.spec.experiment import load_spec
 
     loaded = load_spec(spec)
     with leased_device(threads) as device:
@@ -224,8 +224,8 @@ def agree(
 ) -> None:
     """Measure how far samples lie from the teacher's from the same noise, and from its others."""
     from sfddm.evaluation.agreement import measure_agreement
-    from sfddm.spec import load_spec
-    from sfddm.training.device import leased_device
+    from sfddm.runtime.device import leased_device
+    from sfddm.spec.experiment import load_spec
 
     loaded = load_spec(spec)
     with leased_device(threads) as device:
@@ -238,8 +238,8 @@ def audit(
 ) -> None:
     """Score the very same samples under several protocols."""
     from sfddm.evaluation.audit import audit as audit_samples
-    from sfddm.spec import load_spec
-    from sfddm.training.device import leased_device
+    from sfddm.runtime.device import leased_device
+    from sfddm.spec.experiment import load_spec
 
     loaded = load_spec(spec)
     with leased_device(threads) as device:
@@ -259,8 +259,8 @@ def interpolate(
 ) -> None:
     """Sample along paths between two noises, student and teacher, and measure how smooth the paths are."""
     from sfddm.evaluation.interpolation import interpolate as interpolate_row
-    from sfddm.spec import load_spec
-    from sfddm.training.device import leased_device
+    from sfddm.runtime.device import leased_device
+    from sfddm.spec.experiment import load_spec
 
     loaded = load_spec(spec)
     with leased_device(threads) as device:
@@ -275,7 +275,7 @@ def collect(
 ) -> None:
     """Gather one experiment's figures, costs and sample images."""
     from sfddm.report.collect import collect as collect_rows
-    from sfddm.spec import load_spec
+    from sfddm.spec.experiment import load_spec
 
     collect_rows(load_spec(spec), runs, out)
 
@@ -310,7 +310,7 @@ def verify(
     record: Annotated[Path, typer.Argument(help="A published record: a metrics.json or its folder.")],
 ) -> None:
     """Compare a run with a record, figure by figure; exit status 1 when something drifted."""
-    from sfddm.verify import verify as verify_run
+    from sfddm.records.verify import verify as verify_run
 
     if not verify_run(run, record):
         raise SystemExit(1)
@@ -323,7 +323,7 @@ def record(
     out: Out,
 ) -> None:
     """Publish a run as a small folder: table, metrics, spec, sample grid, README."""
-    from sfddm.record import write_record
+    from sfddm.records.record import write_record
 
     write_record(collected, out, command)
 

@@ -9,8 +9,8 @@ import yaml
 from pydantic import ValidationError
 
 from sfddm.claims.model import Claim
-from sfddm.errors import SfddmError
-from sfddm.spec import describe
+from sfddm.runtime.errors import SfddmError
+from sfddm.spec.experiment import describe
 
 CLAIMS_FOLDER = Path("params/claims")
 #: The papers in the order of the report; files of other names follow in alphabetical order.

@@ -7,11 +7,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, FiniteFloat, model_validator
 
 from sfddm.methods.base import StepCount
-from sfddm.strict import Strict
+from sfddm.runtime.strict import Strict
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Direction = Literal["lower", "higher"]
 Relation = Literal["lower", "higher", "at-least-as-low-as", "at-least-as-high-as"]
+
+
+#: A test of this project, as pytest names it.
+NodeId = Annotated[str, Field(pattern=r"^tests/(\w+/)*test_\w+\.py::test_\w+$")]
 
 
 class Selection(Strict):
@@ -195,7 +199,9 @@ class Invariant(Strict):
     """A property of the code, which tests of this project check; each is a pytest node id."""
 
     kind: Literal["invariant"]
-    tests: Annotated[tuple[Annotated[str, Field(pattern=r"^tests/test_\w+\.py::test_\w+$")], ...], Field(min_length=1)]
+    tests: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^tests/(\w+/)*test_\w+\.py::test_\w+$")], ...], Field(min_length=1)
+    ]
 
 
 class Untested(Strict):

@@ -11,7 +11,7 @@ from zlib import error as ZlibError
 import numpy as np
 
 from sfddm.data.examples import Image
-from sfddm.errors import SfddmError
+from sfddm.runtime.errors import SfddmError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage

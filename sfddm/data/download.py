@@ -8,9 +8,9 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 
-from sfddm.data.progress import Progress
 from sfddm.data.spec import Download
-from sfddm.errors import SfddmError
+from sfddm.runtime.counting import Progress
+from sfddm.runtime.errors import SfddmError
 
 # What has arrived of a chunk is lost when the connection breaks, so chunks are small.
 CHUNK_BYTES = 1 << 14

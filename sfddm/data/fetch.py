@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sfddm.data.progress import track
 from sfddm.data.sources import SOURCES
 from sfddm.data.spec import DataSpec, Split
 from sfddm.data.store import write_store
 from sfddm.data.transform import prepare
-from sfddm.errors import SfddmError
+from sfddm.runtime.counting import track
+from sfddm.runtime.errors import SfddmError
 
 
 def fetch(data: DataSpec, out: Path) -> None:

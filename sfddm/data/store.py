@@ -17,10 +17,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from sfddm.atomic import atomic_folder, read_json, write_json
 from sfddm.data.examples import NO_LABEL, Image
 from sfddm.data.transform import Shape
-from sfddm.errors import SfddmError
+from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.files import atomic_folder, read_json, write_json
 
 SCHEMA = 1
 IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"

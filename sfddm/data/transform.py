@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from sfddm.data.examples import Example, Image
-from sfddm.errors import SfddmError
+from sfddm.runtime.errors import SfddmError
 
 Shape = tuple[int, int, int]
 """(H, W, C) of every image of a store."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfddm.diffusion.schedule import Float64
-from sfddm.errors import SfddmError
+from sfddm.runtime.errors import SfddmError
 
 
 @dataclass(frozen=True)

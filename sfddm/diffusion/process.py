@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sfddm.denoiser import FrozenDenoiser
+    from sfddm.networks.denoiser import FrozenDenoiser
 
 PredictionKind = Literal["epsilon", "v", "x0", "consistency"]
 

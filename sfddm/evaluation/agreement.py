@@ -1,6 +1,6 @@
 """Agreement with the teacher from the same noise: image k of one set beside image k of the other.
 
-Every row's sample k starts from the same noise (``sfddm.randomness.initial_noise``), so a student that computes what
+Every row's sample k starts from the same noise (``initial_noise``), so a student that computes what
 its teacher computes gives the same image at the same index. How near the two come says little by itself: small grey
 images of one data set resemble each other anyway. Each figure therefore stands beside its control, the same figure
 against the teacher's images from *other* noise, moved by one index.
@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sfddm.atomic import write_json
-from sfddm.errors import SfddmError
-from sfddm.evaluation.extractors import EXTRACTORS, extract_features, resize_of
 from sfddm.evaluation.intervals import Blocks, Replicated, interval
 from sfddm.evaluation.score import open_samples
+from sfddm.extractors.extract import EXTRACTORS, extract_features, resize_of
+from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.files import write_json
 
 if TYPE_CHECKING:
-    from sfddm.spec import Spec
+    from sfddm.spec.experiment import Spec
 
 Images = NDArray[np.uint8]
 Float64 = NDArray[np.float64]

@@ -19,21 +19,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sfddm.atomic import write_json
 from sfddm.data.store import open_store
-from sfddm.errors import SfddmError
-from sfddm.evaluation.extractors import EXTRACTORS, extract_features, resize_of
+from sfddm.diffusion.randomness import epoch_order
 from sfddm.evaluation.figures import label_of, ruler_of
 from sfddm.evaluation.frechet import RealSide, frechet_by_block, frechet_of_few, real_side, stratified_interval
 from sfddm.evaluation.intervals import Blocks, interval
 from sfddm.evaluation.metrics import Features
 from sfddm.evaluation.reference import RowsOf, choose_reference, load_reference
 from sfddm.evaluation.score import check_same_ruler, open_samples
-from sfddm.randomness import epoch_order
+from sfddm.extractors.extract import EXTRACTORS, extract_features, resize_of
+from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.files import write_json
 
 if TYPE_CHECKING:
-    from sfddm.spec import Spec
-    from sfddm.spec_sections import EvaluationSpec
+    from sfddm.evaluation.spec import EvaluationSpec
+    from sfddm.spec.experiment import Spec
 
 Images = NDArray[np.uint8]
 

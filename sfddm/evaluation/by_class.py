@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sfddm.diffusion.randomness import sample_labels
 from sfddm.evaluation.intervals import Blocks, interval
 from sfddm.evaluation.metrics import (
     Features,
@@ -12,10 +13,9 @@ from sfddm.evaluation.metrics import (
     kernel_mean,
     nearest_neighbours,
 )
-from sfddm.randomness import sample_labels
 
 if TYPE_CHECKING:
-    from sfddm.spec_sections import EvaluationSpec
+    from sfddm.evaluation.spec import EvaluationSpec
 
 
 def figures_by_class(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sfddm.evaluation.extractors import EXTRACTORS, resize_of
 from sfddm.evaluation.frechet import frechet_by_block
 from sfddm.evaluation.intervals import COVERS, Blocks, Replicated, interval
 from sfddm.evaluation.metrics import (
@@ -17,10 +16,11 @@ from sfddm.evaluation.metrics import (
     kernel_inception_distance,
     precision_and_recall,
 )
+from sfddm.extractors.extract import EXTRACTORS, resize_of
 
 if TYPE_CHECKING:
-    from sfddm.spec import Spec
-    from sfddm.spec_sections import EvaluationSpec
+    from sfddm.evaluation.spec import EvaluationSpec
+    from sfddm.spec.experiment import Spec
 
 _SHORT = {"frechet_distance": "FD", "kid": "KID", "precision": "Precision", "recall": "Recall"}
 _RANGES = {

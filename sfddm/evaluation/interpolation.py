@@ -21,21 +21,21 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sfddm.atomic import atomic_folder, write_json
-from sfddm.errors import SfddmError
-from sfddm.evaluation.extractors import EXTRACTORS, extract_features, resize_of
+from sfddm.diffusion.randomness import initial_noise, sample_labels, step_noise
 from sfddm.evaluation.intervals import Blocks, Replicated, interval
 from sfddm.evaluation.metrics import nearest_neighbours
+from sfddm.extractors.extract import EXTRACTORS, extract_features, resize_of
 from sfddm.methods.base import Sampler
 from sfddm.methods.teacher import Teacher
-from sfddm.randomness import initial_noise, sample_labels, step_noise
+from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.files import atomic_folder, write_json
 
 if TYPE_CHECKING:
     import torch
 
-    from sfddm.denoiser import Denoiser
-    from sfddm.ensemble import Ensemble
-    from sfddm.spec import Spec
+    from sfddm.networks.denoiser import Denoiser
+    from sfddm.networks.ensemble import Ensemble
+    from sfddm.spec.experiment import Spec
 
 Kind = Literal["linear", "spherical"]
 Float32 = NDArray[np.float32]
@@ -186,7 +186,7 @@ class Walker:
         """
         import torch
 
-        from sfddm.diffusion.samplers import sample
+        from sfddm.samplers.base import sample
         from sfddm.training.feed import to_uint8
 
         shape = noise.shape[2:]
@@ -276,8 +276,8 @@ def _walkers(
     spec: Spec, row: str, steps: int, student_models: Sequence[Path], teacher_model: Path, device: torch.device
 ) -> Iterator[Walker]:
     """Yield the student, its teacher on the same steps, and the teacher at its reference length."""
-    from sfddm.model_folder import load_model
-    from sfddm.sampling import load_sampled
+    from sfddm.networks.model_folder import load_model
+    from sfddm.sampling.images import load_sampled
 
     method = spec.method(row)
     index_set = method.index_set(steps)

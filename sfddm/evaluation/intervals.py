@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sfddm.errors import SfddmError
+from sfddm.runtime.errors import SfddmError
 
 COVERS = (
     "variation of the generated images with the sampling noise, at this number of images, given one trained "

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sfddm.errors import SfddmError
 from sfddm.evaluation.frechet import RealSide, frechet_by_block, real_side
 from sfddm.evaluation.intervals import Blocks, Replicated
-from sfddm.torchvision_operators import declare_missing_operators
+from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.torchvision_operators import declare_missing_operators
 
 if TYPE_CHECKING:
     from torch import Tensor

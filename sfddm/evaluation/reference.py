@@ -10,16 +10,16 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from sfddm.atomic import atomic_file, write_json
-from sfddm.errors import SfddmError
-from sfddm.evaluation.extractors import EXTRACTORS, extract_features
+from sfddm.diffusion.randomness import derived_seed, epoch_order
 from sfddm.evaluation.figures import figures_of, protocol_of, ruler_of
 from sfddm.evaluation.metrics import Features, ReferenceStatistics, reference_statistics
-from sfddm.randomness import derived_seed, epoch_order
+from sfddm.extractors.extract import EXTRACTORS, extract_features
+from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.files import atomic_file, write_json
 
 if TYPE_CHECKING:
-    from sfddm.spec import Spec
-    from sfddm.spec_sections import EvaluationSpec
+    from sfddm.evaluation.spec import EvaluationSpec
+    from sfddm.spec.experiment import Spec
 
 _ARRAYS = ("features", "mean", "covariance", "root", "squared_radii", "labels")
 

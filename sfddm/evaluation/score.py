@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sfddm.atomic import write_json
-from sfddm.errors import SfddmError
 from sfddm.evaluation.by_class import figures_by_class
-from sfddm.evaluation.extractors import EXTRACTORS, extract_features
 from sfddm.evaluation.figures import figures_of, protocol_of, ruler_of
 from sfddm.evaluation.intervals import Blocks
 from sfddm.evaluation.reference import load_reference
+from sfddm.extractors.extract import EXTRACTORS, extract_features
+from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.files import write_json
 
 if TYPE_CHECKING:
-    from sfddm.spec import Spec
+    from sfddm.spec.experiment import Spec
 
 
 def score(spec: Spec, samples: Path, reference: Path, out: Path, device: str = "cpu") -> None:

@@ -7,8 +7,8 @@ import pkgutil
 from functools import cache
 
 from sfddm.diffusion.schedule import Schedule
-from sfddm.errors import SfddmError
 from sfddm.methods.base import Method, MethodOptions
+from sfddm.runtime.errors import SfddmError
 
 
 @cache

@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from sfddm.diffusion.index_sets import IndexSetKind, check_index_set, make_index_set
 from sfddm.diffusion.process import PredictionKind
-from sfddm.diffusion.schedule import IndexSetKind, Schedule, check_index_set, make_index_set
-from sfddm.errors import SfddmError
-from sfddm.network_spec import NetworkSpec
-from sfddm.strict import Strict
+from sfddm.diffusion.schedule import Schedule
+from sfddm.networks.spec import NetworkSpec
+from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.strict import Strict
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from sfddm.data.store import Store
-    from sfddm.denoiser import Denoiser, FrozenDenoiser
-    from sfddm.spec import Spec
+    from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+    from sfddm.spec.experiment import Spec
 
 SamplerKind = Literal["ddim", "ancestral", "consistency"]
 StepCount = Annotated[int, Field(ge=1)]

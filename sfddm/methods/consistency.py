@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from sfddm.diffusion.index_sets import make_index_set
 from sfddm.diffusion.process import PredictionKind, ddim_move, mean_squared_error, q_sample
-from sfddm.diffusion.schedule import make_index_set
-from sfddm.errors import SfddmError
 from sfddm.methods.base import Beside, Fold, Loss, Method, MethodOptions
+from sfddm.runtime.errors import SfddmError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sfddm.denoiser import Denoiser, FrozenDenoiser
+    from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 
 
 class ConsistencyOptions(MethodOptions):

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from sfddm.diffusion.partition import equal_parts, random_parts
 from sfddm.diffusion.process import mean_absolute_error, mean_squared_error, q_sample, training_target
-from sfddm.errors import SfddmError
 from sfddm.methods.base import Beside, Fold, Loss, Method, MethodOptions, Pairs, StepCount, TrainingOptions
-from sfddm.partition import equal_parts, random_parts
+from sfddm.runtime.errors import SfddmError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from sfddm.data.store import Store
-    from sfddm.denoiser import Denoiser, FrozenDenoiser
-    from sfddm.spec import Spec
+    from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+    from sfddm.spec.experiment import Spec
 
 
 class MultiStudentOptions(MethodOptions):
@@ -128,8 +128,8 @@ class MultiStudent(Method):
         if partition == "random":
             return random_parts(classes, count, seed=0)[i]
         if partition == "k-means":
-            from sfddm.evaluation.class_features import class_means
-            from sfddm.partition import clustered_parts
+            from sfddm.diffusion.partition import clustered_parts
+            from sfddm.training.class_features import class_means
 
             return clustered_parts(class_means(store, spec), count, seed=0)[i]
         if len(partition) != count or sorted(c for part in partition for c in part) != list(classes):
@@ -162,7 +162,7 @@ class MultiStudent(Method):
 
         from torch.nn import ModuleDict
 
-        from sfddm.networks import Critic, middle_width
+        from sfddm.networks.build import Critic, middle_width
 
         fake = copy.deepcopy(teacher).requires_grad_(True)
         if fold.stage == "dm":
@@ -208,7 +208,7 @@ class MultiStudent(Method):
             total = total + self.options.regression_weight * regression
             parts["regression"] = regression.detach()
         if critic is not None:
-            from sfddm.networks import held_fixed
+            from sfddm.networks.build import held_fixed
 
             with held_fixed(beside.companions):
                 fooled = softplus_mean(-critic(fake.middle_features(*noised(fake, made, beside.noise[0], t_match))))
@@ -225,7 +225,7 @@ class MultiStudent(Method):
         made = generate(student.given(pairs.labels), pairs.noise)
         if self.options.regression_distance == "pixels":
             return mean_squared_error(made, pairs.images).mean()
-        from sfddm.evaluation.perceptual import perceptual_distance
+        from sfddm.extractors.perceptual import perceptual_distance
 
         return perceptual_distance(made, pairs.images).mean()
 

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from sfddm.diffusion.partition import Parts, equal_log_snr_parts, equal_parts, parts_at
 from sfddm.diffusion.process import mean_squared_error, q_sample, training_target
-from sfddm.errors import SfddmError
 from sfddm.methods.base import Beside, Fold, Loss, Method, MethodOptions, TrainingOptions
-from sfddm.partition import Parts, equal_log_snr_parts, equal_parts, parts_at
+from sfddm.runtime.errors import SfddmError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from sfddm.denoiser import Denoiser, FrozenDenoiser
     from sfddm.diffusion.process import Prediction
+    from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 
 
 class OneToManyOptions(MethodOptions):
@@ -100,7 +100,7 @@ class OneToMany(Method):
         """The linear map from the student's features to the teacher's, where features are compared."""
         if not self.options.feature_weight:
             return None
-        from sfddm.networks import feature_projection
+        from sfddm.networks.build import feature_projection
 
         return feature_projection(student, teacher)
 

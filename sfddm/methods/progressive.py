@@ -18,13 +18,13 @@ from sfddm.diffusion.process import (
     signal_to_noise,
     x0_of_move,
 )
-from sfddm.errors import SfddmError
 from sfddm.methods.base import Beside, Fold, Loss, Method, MethodOptions
+from sfddm.runtime.errors import SfddmError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sfddm.denoiser import Denoiser, FrozenDenoiser
+    from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 
 
 class ProgressiveOptions(MethodOptions):

@@ -10,7 +10,7 @@ from sfddm.methods.teacher import denoising_loss
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sfddm.denoiser import Denoiser, FrozenDenoiser
+    from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 
 
 class Scratch(Method):

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from sfddm.diffusion.index_sets import IndexSetKind
 from sfddm.diffusion.process import mean_squared_error, q_sample, training_target
-from sfddm.diffusion.schedule import IndexSetKind
 from sfddm.methods.base import Loss, Method, MethodOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sfddm.denoiser import Denoiser
+    from sfddm.networks.denoiser import Denoiser
 
 
 class TeacherOptions(MethodOptions):

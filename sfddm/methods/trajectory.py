@@ -24,7 +24,7 @@ from sfddm.methods.base import Beside, Fold, Loss, Method, MethodOptions
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sfddm.denoiser import Denoiser, FrozenDenoiser
+    from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 
 
 class TrajectoryOptions(MethodOptions):

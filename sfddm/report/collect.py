@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sfddm.atomic import atomic_file, write_json
-from sfddm.errors import SfddmError
 from sfddm.methods.teacher import Teacher
 from sfddm.report.points import are_points
 from sfddm.report.rows import (
@@ -30,7 +28,9 @@ from sfddm.report.rows import (
     Score,
     read_record,
 )
-from sfddm.spec import Spec
+from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.files import atomic_file, write_json
+from sfddm.spec.experiment import Spec
 
 #: Images of each row that are kept for the report.
 KEPT_IMAGES = 64

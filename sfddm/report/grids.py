@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sfddm.report.figures import strip_address, strip_layout, tiles_that_fit
+from sfddm.report.plots import strip_address, strip_layout, tiles_that_fit
 from sfddm.report.points import are_points, panel
 from sfddm.report.rows import Collected, Row
 from sfddm.report.tables import seeds_of

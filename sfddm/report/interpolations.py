@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sfddm.report.figures import strip_address, strip_layout
 from sfddm.report.formats import interval_text
+from sfddm.report.plots import strip_address, strip_layout
 from sfddm.report.rows import Collected, InterpolationOfRow, PathFigure
 
 Images = NDArray[np.uint8]

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sfddm.errors import SfddmError
 from sfddm.report.rows import Collected
-from sfddm.spec import describe
+from sfddm.runtime.errors import SfddmError
+from sfddm.spec.experiment import describe
 
 NAMES = ("metrics.json", "metrics.json.gz")
 

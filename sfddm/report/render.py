@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sfddm.atomic import atomic_file
 from sfddm.claims import CLAIMS_FOLDER, load_claims
 from sfddm.claims.fixed_point import fixed_points
 from sfddm.claims.show import SIGNS
 from sfddm.claims.verdict import Verdict, anchor
-from sfddm.errors import SfddmError
 from sfddm.report import formats
 from sfddm.report.rows import Collected, read_record
 from sfddm.report.sections import Content, Images, interval_covers, interval_notes, sections_of
 from sfddm.report.verdicts import typeset
+from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.files import atomic_file
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from sfddm.atomic import read_json
-from sfddm.errors import SfddmError
-from sfddm.spec import describe
+from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.files import read_json
+from sfddm.spec.experiment import describe
 
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]

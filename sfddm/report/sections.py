@@ -23,11 +23,11 @@ from sfddm.report.ablations import SENSES, AblationTable, ablation_table, varian
 from sfddm.report.agreement import AGREEMENT_METRICS, agreement_of
 from sfddm.report.audits import audit_of
 from sfddm.report.classes import classes_of_part
-from sfddm.report.cost_figure import cost_plot
+from sfddm.report.cost_plot import cost_plot
 from sfddm.report.costs import costs_of
-from sfddm.report.figures import MARKERS, distance_plot
 from sfddm.report.grids import grid_of
 from sfddm.report.interpolations import interpolations_of
+from sfddm.report.plots import MARKERS, distance_plot
 from sfddm.report.protocols import common_protocol
 from sfddm.report.rows import Collected
 from sfddm.report.summary import basis_of, glance_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sfddm.data.store import Store
-from sfddm.provenance import git_commit, hardware, library_versions
-from sfddm.spec import Spec, digest_of
+from sfddm.runtime.provenance import git_commit, hardware, library_versions
+from sfddm.spec.experiment import Spec, digest_of
 from sfddm.training.loop import TrainingResult
 
 

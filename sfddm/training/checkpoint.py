@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from sfddm.atomic import atomic_file
-from sfddm.errors import SfddmError
+from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.files import atomic_file
 from sfddm.training.ema import MovingAverage
 
 #: The moving averages of a training, by name.

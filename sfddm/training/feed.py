@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sfddm.randomness import epoch_order
+from sfddm.diffusion.randomness import epoch_order
 
 #: Images up to this many bytes are copied to the device once; larger sets stay memory-mapped.
 RESIDENT_BYTES = 4 * 2**30

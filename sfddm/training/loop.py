@@ -14,14 +14,14 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sfddm.denoiser import Denoiser
-from sfddm.errors import SfddmError
+from sfddm.diffusion.randomness import dropped, training_noise
 from sfddm.methods.base import Loss, TrainingOptions
-from sfddm.randomness import dropped, training_noise
+from sfddm.networks.denoiser import Denoiser
+from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.progress import ProgressLog
 from sfddm.training.checkpoint import Averages, load_checkpoint, save_checkpoint
 from sfddm.training.ema import MovingAverage
 from sfddm.training.feed import Feed
-from sfddm.training.progress import ProgressLog
 
 
 @dataclass(frozen=True)

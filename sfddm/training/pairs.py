@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sfddm.atomic import read_json
-from sfddm.errors import SfddmError
+from sfddm.diffusion.randomness import initial_noise
 from sfddm.methods.base import Pairs
-from sfddm.randomness import initial_noise
+from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.files import read_json
 from sfddm.training.feed import Feed
 
 

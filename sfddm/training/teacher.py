@@ -7,17 +7,17 @@ from pathlib import Path
 import torch
 
 from sfddm.data.store import open_store
-from sfddm.denoiser import Denoiser, Steps
-from sfddm.errors import SfddmError
+from sfddm.diffusion.randomness import derived_seed
 from sfddm.methods.teacher import denoising_loss
-from sfddm.model_folder import load_pretrained, save_model
-from sfddm.networks import build_network, network_config
-from sfddm.randomness import derived_seed
-from sfddm.spec import Spec, digest_of
-from sfddm.spec_sections import Pretrained
+from sfddm.networks.build import build_network, network_config
+from sfddm.networks.denoiser import Denoiser, Steps
+from sfddm.networks.model_folder import load_pretrained, save_model
+from sfddm.runtime.device import is_first_process
+from sfddm.runtime.errors import SfddmError
+from sfddm.spec.experiment import Spec, digest_of
 from sfddm.training.card import make_card
-from sfddm.training.device import is_first_process
 from sfddm.training.loop import TrainingResult, train
+from sfddm.training.spec import Pretrained
 
 
 def train_teacher(spec: Spec, seed: int, data: Path, out: Path, *, state: Path | None, device: torch.device) -> None:

@@ -12,12 +12,12 @@ import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from sfddm import fork_server
-from sfddm.errors import SfddmError
-from sfddm.machine import available_cores
+from sfddm.runtime import fork_server
+from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.machine import available_cores
 from sfddm.methods.base import Fold, Method
-from sfddm.provenance import ROOT, code_digest
-from sfddm.spec import TEACHER, Spec, digest_of, load_spec
+from sfddm.runtime.provenance import ROOT, code_digest
+from sfddm.spec.experiment import TEACHER, Spec, digest_of, load_spec
 
 RUN = "reports/runs/{experiment}"
 SEED = f"{RUN}/seed-{{seed}}"
@@ -101,7 +101,7 @@ def spec_of(experiment: str) -> Spec:
         reason = " ".join(str(error).split(" is not valid under any of")[0].split())
         give_up(
             f"{path}: breaks workflow/schemas/spec.schema.json: {reason}; write numbers like 1.0e-4, and refresh the "
-            "schema with `make schema` after a change to sfddm/spec.py or a method"
+            "schema with `make schema` after a change to sfddm/spec/experiment.py or a method"
         )
     return spec
 

@@ -40,7 +40,7 @@ rule sample:
         mem_mb=2000,
     params:
         spec=sampling_part,
-        code=method_code("sfddm.sampling"),
+        code=method_code("sfddm.sampling.images"),
         models=lambda wildcards, input: option("--model", input.models),
     shell:
         "sfddm sample params/{wildcards.experiment}.yaml --method {wildcards.method} --steps {wildcards.steps}"

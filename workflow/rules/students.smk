@@ -21,11 +21,11 @@ rule distill:
         mem_mb=2000,
     params:
         spec=student_part,
-        code=method_code("sfddm.training.distill"),
+        code=method_code("sfddm.training.student"),
         start=lambda wildcards, input: option("--start", input.start),
         pairs=lambda wildcards, input: option("--pairs", input.pairs),
         state=lambda wildcards, output: state_folder(
-            output[0], student_part(wildcards), method_code("sfddm.training.distill")(wildcards)
+            output[0], student_part(wildcards), method_code("sfddm.training.student")(wildcards)
         ),
     shell:
         "sfddm distill params/{wildcards.experiment}.yaml --method {wildcards.method} --fold {wildcards.fold}"

@@ -44,7 +44,7 @@ rule pairs:
         mem_mb=2000,
     params:
         spec=pairs_part,
-        code=code_of("sfddm.paired_sampling"),
+        code=code_of("sfddm.sampling.pairs"),
     shell:
         "sfddm pairs params/{wildcards.experiment}.yaml --seed {wildcards.seed} --model {input.model}"
         " --out {output} --threads {threads} 2>&1 | tee -i {log}"

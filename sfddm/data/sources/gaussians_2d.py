@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sfddm.data.examples import Example, Examples
 from sfddm.data.spec import Gaussians2d, Split
 from sfddm.diffusion.gaussians import petals, sample_mixture
-from sfddm.randomness import derived_seed
+from sfddm.diffusion.randomness import derived_seed
 
 
 def read_split(data: Gaussians2d, split: Split) -> Examples:

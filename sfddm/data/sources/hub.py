@@ -7,7 +7,7 @@ from pathlib import Path
 from sfddm.data.examples import Examples
 from sfddm.data.sources.parquet import read_files
 from sfddm.data.spec import Hub, Split
-from sfddm.errors import SfddmError
+from sfddm.runtime.errors import SfddmError
 
 
 def read_split(data: Hub, split: Split) -> Examples:

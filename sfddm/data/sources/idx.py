@@ -16,7 +16,7 @@ import numpy as np
 from sfddm.data.download import fetch_file
 from sfddm.data.examples import Example, Examples
 from sfddm.data.spec import Idx, IdxFile, Split
-from sfddm.errors import SfddmError
+from sfddm.runtime.errors import SfddmError
 
 PREFIX: dict[Split, str] = {"train": "train", "test": "t10k"}
 UNSIGNED_BYTE = 0x08

@@ -10,7 +10,7 @@ from pathlib import Path
 from sfddm.data.decode import decode_image
 from sfddm.data.examples import NO_LABEL, Example, Examples
 from sfddm.data.spec import ImageFolder, Split
-from sfddm.errors import SfddmError
+from sfddm.runtime.errors import SfddmError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 

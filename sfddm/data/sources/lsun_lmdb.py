@@ -10,7 +10,7 @@ from typing import Any
 from sfddm.data.decode import decode_image
 from sfddm.data.examples import NO_LABEL, Example, Examples
 from sfddm.data.spec import LsunLmdb, Split
-from sfddm.errors import SfddmError
+from sfddm.runtime.errors import SfddmError
 
 
 def read_split(data: LsunLmdb, split: Split) -> Examples:

@@ -11,7 +11,7 @@ from sfddm.data.decode import decode_image
 from sfddm.data.examples import NO_LABEL, Example, Examples
 from sfddm.data.spec import Parquet, Split
 from sfddm.data.store import file_sha256
-from sfddm.errors import SfddmError
+from sfddm.runtime.errors import SfddmError
 
 BATCH_ROWS = 256
 

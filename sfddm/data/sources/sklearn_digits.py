@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sfddm.data.examples import Example, Examples
 from sfddm.data.spec import SklearnDigits, Split
-from sfddm.errors import SfddmError
+from sfddm.runtime.errors import SfddmError
 
 SIDE = 8
 HIGHEST = 16

@@ -1,0 +1,218 @@
+"""The contract every method, sampler and score relies on: ``denoiser(x, t) -> eps``."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sfddm.diffusion.index_sets import check_index_set
+from sfddm.diffusion.process import NoiseLevel, Prediction, PredictionKind, consistency_prediction, prediction_from
+from sfddm.diffusion.schedule import Float64, Schedule
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Which of the teacher's steps a model stands for, and what its time embedding sees there.
+
+    Attributes:
+        timesteps: T of the teacher at the root.
+        index_set: (T',) the teacher's indices, increasing, in [0, T).
+        conditioning: (T',) the number fed to the time embedding at each.
+        alphas_bar: (T',) float64 cumulative alphas at each.
+    """
+
+    timesteps: int
+    index_set: tuple[int, ...]
+    conditioning: tuple[int, ...]
+    alphas_bar: Float64
+
+    def __post_init__(self) -> None:
+        check_index_set(self.index_set, self.timesteps)
+        if not len(self.index_set) == len(self.conditioning) == len(self.alphas_bar):
+            raise ValueError("index_set, conditioning and alphas_bar must have one entry for each step")
+
+    @classmethod
+    def of_teacher(cls, schedule: Schedule) -> Steps:
+        """Return all T steps of a teacher, each conditioned on its own index."""
+        every = tuple(range(schedule.timesteps))
+        return cls(schedule.timesteps, every, every, schedule.alphas_bar)
+
+    def subsequence(self, index_set: tuple[int, ...], conditioning: tuple[int, ...]) -> Steps:
+        """Return the steps of a student of this model.
+
+        Raises:
+            ValueError: this model does not stand for one of the indices.
+        """
+        positions = [self.index_set.index(t) for t in index_set]
+        return Steps(self.timesteps, index_set, conditioning, self.alphas_bar[positions])
+
+
+class Denoiser(nn.Module):
+    """A network together with the steps it stands for.
+
+    ``t`` is always the teacher's zero-based index, (B,) int64 in [0, T), also for students; images are (B, C, H, W)
+    float32 in [-1, 1].
+
+    Attributes:
+        classes: n where the network takes class labels 0 .. n - 1, and n for "no class"; None where it takes none.
+        labels: (B,) int64 classes of the batch at hand, set by :meth:`given`; None: no class.
+        guidance_scale: w of classifier-free guidance, set by :meth:`given`.
+    """
+
+    labels: Tensor | None = None
+    guidance_scale: float = 1.0
+    index_set: Tensor
+    conditioning: Tensor
+    position: Tensor
+    signal: Tensor
+    sigma: Tensor
+
+    def __init__(self, network: nn.Module, prediction: PredictionKind, steps: Steps) -> None:
+        super().__init__()
+        self.network = network
+        self._features_of = (network,)  # still the bare network once a parallel or compiling wrapper stands in front
+        self.prediction: PredictionKind = prediction
+        self.steps = steps
+        self.classes = classes_of(network)
+        schedule = Schedule(steps.alphas_bar)
+        position = torch.full((steps.timesteps,), len(steps.index_set))  # an index beyond the end: looking it up fails
+        position[list(steps.index_set)] = torch.arange(len(steps.index_set))
+        for name, values in {
+            "index_set": torch.tensor(steps.index_set),
+            "conditioning": torch.tensor(steps.conditioning),
+            "position": position,
+            "signal": torch.from_numpy(schedule.signal).float(),
+            "sigma": torch.from_numpy(schedule.sigma).float(),
+        }.items():
+            self.register_buffer(name, values, persistent=False)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return the predicted noise, (B, C, H, W)."""
+        return self.predict(x, t).eps
+
+    def predict(self, x: Tensor, t: Tensor) -> Prediction:
+        """Return the predicted clean image and noise."""
+        raw, level = self.raw(x, t), self.level(t)
+        if self.prediction == "consistency":
+            return consistency_prediction(raw, x, level, self.level(self.index_set[:1]))
+        return prediction_from(self.prediction, raw, x, level)
+
+    def given(self, labels: Tensor | None, guidance_scale: float = 1.0) -> Denoiser:
+        """Return this very denoiser, weights shared, for a batch of these classes; without classes, itself.
+
+        Args:
+            labels: (B,) int64 classes in [0, n), or n for "no class"; None: no class.
+            guidance_scale: w; the answer is (1 - w) times that without a class plus w times that with it
+                (Ho & Salimans 2022, eq. 6, with their w one less). 1 asks the network once, others twice.
+        """
+        if self.classes is None:
+            return self
+        view = copy.copy(self)
+        view.labels, view.guidance_scale = labels, guidance_scale
+        return view
+
+    def raw(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return the network's own output, float32, whatever it predicts; guided where a guidance scale is set.
+
+        What is guided is linear in x0 and in eps at one (x, t), so that guiding either of them gives the same.
+        """
+        condition = self.conditioning[self.position[t]]
+        if self.classes is None:
+            return _output_of(self.network(x, condition))
+        none = torch.full_like(t, self.classes)
+        labels = none if self.labels is None else self.labels
+        if self.guidance_scale == 1.0 or self.labels is None:
+            return _output_of(self.network(x, condition, class_labels=labels))
+        twice = self.network(x.repeat(2, 1, 1, 1), condition.repeat(2), class_labels=torch.cat([labels, none]))
+        with_class, without = _output_of(twice).chunk(2)
+        return torch.lerp(without, with_class, self.guidance_scale)
+
+    def level(self, t: Tensor) -> NoiseLevel:
+        """Return the noise level at t, shaped (B, 1, 1, 1)."""
+        k = self.position[t]
+        return NoiseLevel(self.signal[k].view(-1, 1, 1, 1), self.sigma[k].view(-1, 1, 1, 1))
+
+    def alpha_bar(self, t: int) -> float:
+        """Return the cumulative alpha at index ``t`` in float64."""
+        return float(self.steps.alphas_bar[int(self.position[t])])
+
+    def batch_of(self, t: int, count: int) -> Tensor:
+        """Return (count,) copies of the index ``t`` on the model's device."""
+        return torch.full((count,), t, device=self.position.device)
+
+    def with_features(self, x: Tensor, t: Tensor) -> tuple[Prediction, Tensor]:
+        """Return the prediction and the features that enter the network's last layers.
+
+        Of a U-Net: the output of the last up-block, before the final normalisation and convolution, (B, D, H, W). Of a
+        perceptron: what its last linear map sees, (B, D). With guidance, those of the classes given.
+        """
+        caught: list[Tensor] = []
+        bare = self._features_of[0]
+        last: nn.Module = bare.conv_norm_out if hasattr(bare, "conv_norm_out") else bare.out  # type: ignore[assignment]
+        handle = last.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0]))
+        try:
+            prediction = self.predict(x, t)
+        finally:
+            handle.remove()
+        return prediction, caught[0][: len(x)].float()
+
+    def middle_features(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return the features (B, D, h, w) that leave the U-Net's middle block, or (B, D) the perceptron's last one."""
+        caught: list[Tensor] = []
+        bare = self._features_of[0]
+        middle: nn.Module = bare.mid_block if hasattr(bare, "mid_block") else bare.blocks[-1]  # type: ignore[assignment, index]
+        handle = middle.register_forward_hook(lambda module, inputs, output: caught.append(output))
+        try:
+            self.raw(x, t)
+        finally:
+            handle.remove()
+        return caught[0][: len(x)].float()
+
+
+def classes_of(network: nn.Module) -> int | None:
+    """Return the number of classes that a network takes labels of, besides "no class"; None where it takes none."""
+    config = getattr(network, "config", {})
+    if "classes" in config:  # a perceptron's
+        return config["classes"]
+    embeddings = config.get("num_class_embeds")
+    return None if embeddings is None else int(embeddings) - 1
+
+
+def _output_of(output: Any) -> Tensor:
+    return (output.sample if hasattr(output, "sample") else output).float()
+
+
+class FrozenDenoiser:
+    """A denoiser that is only asked: no gradient reaches it and nothing in it changes."""
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        self.denoiser = denoiser.eval().requires_grad_(False)
+        self.steps = denoiser.steps
+        self.level = denoiser.level
+
+    def given(self, labels: Tensor | None, guidance_scale: float = 1.0) -> FrozenDenoiser:
+        """Return it for a batch of these classes; see :meth:`Denoiser.given`."""
+        if self.denoiser.classes is None:
+            return self
+        view = copy.copy(self)
+        view.denoiser = self.denoiser.given(labels, guidance_scale)
+        return view
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return the predicted noise, (B, C, H, W)."""
+        return self.denoiser(x, t)
+
+    @torch.no_grad()
+    def predict(self, x: Tensor, t: Tensor) -> Prediction:
+        """Return the predicted clean image and noise."""
+        return self.denoiser.predict(x, t)
+
+    @torch.no_grad()
+    def with_features(self, x: Tensor, t: Tensor) -> tuple[Prediction, Tensor]:
+        """Return the prediction and the features before the last layers."""
+        return self.denoiser.with_features(x, t)

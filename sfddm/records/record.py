@@ -1,0 +1,180 @@
+"""A record: what of a finished run is worth committing, each file under 1 MB."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import math
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from sfddm.claims import CLAIMS_FOLDER
+from sfddm.claims.show import tally
+from sfddm.report.points import are_points, draw_panels
+from sfddm.report.render import read_content, render
+from sfddm.report.sections import Content, interval_notes
+from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.files import atomic_folder
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+#: Largest size of a file, in bytes.
+LIMIT = 1_000_000
+_TABLES = ("table.md", "table.tex", "table.html")
+_GAP = 2
+
+
+def write_record(collected: Path, out: Path, command: str, claims: Path = CLAIMS_FOLDER) -> None:
+    """Write a record of one experiment: metrics, tables, the spec as run, a grid of samples, a README.
+
+    A metrics.json of more than 1 MB is stored as metrics.json.gz, which `sfddm verify` and `sfddm claims` read as well;
+    a table.html of more than 1 MB is left out, which the README says.
+
+    Args:
+        collected: the folder that `sfddm collect` wrote.
+        out: the folder to write, usually reports/records/<experiment>-<hardware>; it is replaced as a whole.
+        command: what was typed to make the run, for the README.
+        claims: the folder of claims.
+
+    Raises:
+        SfddmError: a file is missing or broken, or another file would have 1 MB or more; nothing is written.
+    """
+    content = read_content([collected], claims)
+    files: dict[str, bytes] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        render([collected], Path(folder), claims)
+        files |= _metrics_file((Path(folder) / "metrics.json").read_bytes())
+        files |= {name: (Path(folder) / name).read_bytes() for name in _TABLES}
+    left_out = [name for name in ("table.html",) if len(files[name]) >= LIMIT]
+    for name in left_out:
+        del files[name]
+    files["spec.yaml"] = _yaml(content.collected[0].provenance.spec)
+    grid = sample_grid(content)
+    if grid is not None:
+        files["samples.png"] = grid
+    files["README.md"] = _readme(content, command, sorted(files), left_out, out.name).encode()
+    for name, data in files.items():
+        if len(data) >= LIMIT:
+            raise SfddmError(f"{out / name}: would have {len(data):,} bytes; a record's files stay below {LIMIT:,}")
+    with atomic_folder(out) as temporary:
+        for name, data in files.items():
+            (temporary / name).write_bytes(data)
+
+
+def _metrics_file(data: bytes) -> dict[str, bytes]:
+    """Return metrics.json with one row a line; compressed, without a time stamp, where it is too large."""
+    if len(data) < LIMIT:
+        return {"metrics.json": data}
+    content = json.loads(data)
+    lists = {key: content.pop(key) for key in ("rows", "floor", "claims")}
+    parts = [f'"{key}": [\n' + ",\n".join(_compact(item) for item in items) + "\n]" for key, items in lists.items()]
+    parts += [f'"{key}": {_compact(value)}' for key, value in content.items()]
+    compact = ("{\n" + ",\n".join(parts) + "\n}\n").encode()
+    if len(compact) < LIMIT:
+        return {"metrics.json": compact}
+    return {"metrics.json.gz": gzip.compress(compact, mtime=0)}
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _yaml(spec: dict[str, Any]) -> bytes:
+    text: str = yaml.safe_dump(spec, sort_keys=False, allow_unicode=True, width=100)
+    return f"# The spec as it was run, with every default filled in.\n{text}".encode()
+
+
+def sample_grid(content: Content) -> bytes | None:
+    """Return one PNG under 1 MB: a labelled line of samples for each row of the first seed, columns from one noise.
+
+    Of points it is a scatter plot for each row. None where the run kept no samples.
+    """
+    part = content.collected[0]
+    images = content.samples[part.provenance.experiment]
+    seed = min((row.seed for row in part.rows if row.seed is not None), default=0)
+    rows = dict.fromkeys((row.method, row.steps, row.title) for row in part.rows if row.seed == seed)
+    lines = [(f"{title}, {steps} steps", images.get(f"{method}/{steps}/{seed}")) for method, steps, title in rows]
+    lines.append(("Real", images.get("real")))
+    shown = [(label, some) for label, some in lines if some is not None]
+    if not shown:
+        return None
+    if are_points(shown[0][1]):
+        buffer = io.BytesIO()
+        draw_panels(shown).save(buffer, "PNG", optimize=True)
+        return buffer.getvalue() if buffer.tell() < LIMIT else None
+    for columns in (16, 8, 4, 2, 1):
+        buffer = io.BytesIO()
+        _draw(shown, columns).save(buffer, "PNG", optimize=True)
+        if buffer.tell() < LIMIT:
+            return buffer.getvalue()
+    return None
+
+
+def _draw(lines: list[tuple[str, Any]], columns: int) -> Image.Image:
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default()
+    left = math.ceil(max(font.getlength(label) for label, _ in lines)) + 12
+    side = max(some.shape[1] for _, some in lines)
+    scale = max(1, round(32 / side))
+    height = side * scale + _GAP
+    picture = Image.new("RGB", (left + columns * height, len(lines) * height), "white")
+    draw = ImageDraw.Draw(picture)
+    for place, (label, some) in enumerate(lines):
+        draw.text((4, place * height + height // 2 - 6), label, fill="black", font=font)
+        for column, image in enumerate(some[:columns]):
+            pixels = np.repeat(np.repeat(np.broadcast_to(image, (*image.shape[:2], 3)), scale, 0), scale, 1)
+            tile = Image.fromarray(np.ascontiguousarray(pixels))
+            picture.paste(tile, (left + column * height, place * height))
+    return picture
+
+
+_WHAT = {
+    "metrics.json": "every figure, unrounded, with its protocol, its cost and the verdicts",
+    "metrics.json.gz": "every figure, unrounded, with its protocol, its cost and the verdicts, compressed",
+    "table.md": "the tables and the verdicts",
+    "table.tex": "the tables for a paper",
+    "table.html": "the whole report, one page",
+    "spec.yaml": "the spec as it was run, with every default filled in",
+    "samples.png": "samples of the first training seed, every row from the same noise; the last is real",
+}
+
+
+def _readme(content: Content, command: str, names: list[str], left_out: list[str], folder: str) -> str:
+    part = content.collected[0]
+    source = part.provenance
+    seeds = ", ".join(str(seed) for seed in sorted({row.seed for row in part.rows if row.seed is not None}))
+    lines = [
+        f"# {source.title}",
+        "",
+        f"- experiment: {source.experiment}",
+        f"- data: {source.data.label} (sha256 {source.data.sha256})",
+        f"- hardware: {source.hardware}",
+        f"- commit: {source.commit}",
+        f"- spec sha256: {source.spec_digest}",
+        f"- training seeds: {seeds}",
+        f"- Python {source.python}; " + ", ".join(f"{k} {v}" for k, v in source.versions.items() if k != "python"),
+        *[f"- {note}" for note in source.notes],
+        *[f"- {title}: {note}." for title, note in interval_notes(content)],
+        "",
+        "Made with",
+        "",
+        *[f"    {line}" for line in command.strip().splitlines()],
+        "",
+        "and, for a new run, compared with",
+        "",
+        f"    sfddm verify reports/runs/{source.experiment}/collected reports/records/{folder}",
+        "",
+        *[f"- `{name}`: {_WHAT[name]}" for name in names],
+        *[f"- `{name}` is left out: it is larger than 1 MB. `sfddm report` makes it." for name in left_out],
+        "",
+        tally(content.verdicts) + "; `table.md` lists them.",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,57 @@
+"""A training that a launcher splits over two processes gives what one process gives."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+import yaml
+from support.several_students import make_spec
+
+from sfddm.data.fetch import fetch
+from sfddm.networks.model_folder import load_companions, load_model
+from sfddm.sampling.pairs import write_pairs
+from sfddm.training.student import distill_fold
+from sfddm.training.teacher import train_teacher
+
+CPU = torch.device("cpu")
+
+
+def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
+    """Two students' fake scores and pairs included: MSD's first stage has all that a step can have."""
+    spec = make_spec()
+    (tmp_path / "plane.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json", exclude_unset=True)))
+    fetch(spec.data, tmp_path / "data")
+    teacher, pairs = tmp_path / "teacher", tmp_path / "pairs"
+    train_teacher(spec, 0, tmp_path / "data", teacher, state=tmp_path / "state", device=CPU)
+    write_pairs(spec, 0, teacher, pairs, device=CPU)
+    one, two = tmp_path / "one", tmp_path / "two"
+    distill_fold(
+        spec, "msd", "1.dm-0", 0, teacher, tmp_path / "data", one, state=tmp_path / "state", device=CPU,
+        pairs_folder=pairs,
+    )  # fmt: skip
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    launcher += ["-m", "sfddm.cli"]
+    options = {"--method": "msd", "--fold": "1.dm-0", "--seed": "0", "--teacher": teacher, "--pairs": pairs}
+    options |= {"--data": tmp_path / "data", "--out": two, "--state": tmp_path / "state-of-two"}
+    words = [str(word) for pair in options.items() for word in pair]
+    environment = dict(os.environ) | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launcher, "distill", str(tmp_path / "plane.yaml"), *words],
+        env=environment, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    networks = []
+    for folder in (one, two):
+        student, card = load_model(folder)
+        assert card["images_seen"] == 64
+        companions = torch.nn.ModuleDict({"fake": load_model(teacher)[0]})
+        load_companions(folder, companions)
+        networks.append(torch.nn.ModuleDict({"student": student.network, "companions": companions}).state_dict())
+    start = load_model(teacher)[0].network.state_dict()
+    for name, weights in networks[0].items():
+        assert torch.allclose(weights, networks[1][name], atol=2e-6), name
+    assert any(not torch.equal(value, networks[0][f"student.{name}"]) for name, value in start.items())

@@ -1,0 +1,90 @@
+"""Networks whose right answer is known in closed form, and small ones whose answer is arbitrary."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sfddm.diffusion.process import PredictionKind
+from sfddm.diffusion.schedule import Schedule, make_schedule
+from sfddm.networks.build import build_unet, unet_config
+from sfddm.networks.denoiser import Denoiser, Steps
+from sfddm.networks.spec import UNetSpec
+
+
+class GaussianNetwork(nn.Module):
+    """The optimal network for pixels drawn independently from N(mean, deviation^2); deviation 0 is a single image.
+
+    With x_t = a x0 + s eps, x_t is N(a m, a^2 d^2 + s^2) and E[eps | x_t] = s (x_t - a m) / (a^2 d^2 + s^2). For one
+    image (d = 0) both E[eps | x_t] and E[x0 | x_t] are exact, so DDIM is exact in any number of steps.
+    """
+
+    def __init__(self, schedule: Schedule, mean: Tensor, deviation: float, prediction: PredictionKind) -> None:
+        super().__init__()
+        self.mean, self.deviation, self.prediction = mean.double(), deviation, prediction
+        self.alphas_bar = torch.from_numpy(schedule.alphas_bar)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        alpha_bar = self.alphas_bar[t].view(-1, 1, 1, 1)
+        a, s = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+        surprise = (x.double() - a * self.mean) / (alpha_bar * self.deviation**2 + 1 - alpha_bar)
+        eps = s * surprise
+        x0 = self.mean + a * self.deviation**2 * surprise
+        return {"epsilon": eps, "x0": x0, "v": a * eps - s * x0}[self.prediction]
+
+
+def gaussian_denoiser(
+    schedule: Schedule, mean: Tensor, deviation: float, prediction: PredictionKind = "epsilon"
+) -> Denoiser:
+    """Return the exact teacher of all steps of ``schedule``."""
+    return Denoiser(GaussianNetwork(schedule, mean, deviation, prediction), prediction, Steps.of_teacher(schedule))
+
+
+TINY_NETWORK = UNetSpec(channels=8, channel_multipliers=(1, 2), blocks_per_level=1)
+
+
+def tiny_denoiser(
+    schedule: Schedule | None = None, *, prediction: PredictionKind = "epsilon", size: int = 8, seed: int = 0
+) -> Denoiser:
+    """Return an untrained U-Net over all steps of ``schedule`` (cosine, T = 64), in evaluation mode."""
+    schedule = schedule or make_schedule("cosine", 64)
+    network = build_unet(unet_config(TINY_NETWORK, size, 1), seed)
+    return Denoiser(network, prediction, Steps.of_teacher(schedule)).eval()
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    """Return standard normal float32 numbers, a function of seed and shape."""
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape, dtype=np.float32))
+
+
+def random_images(count: int, size: int = 8, seed: int = 0) -> NDArray[np.uint8]:
+    """Return (count, size, size, 1) uint8 images."""
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 1), dtype=np.uint8)
+
+
+def weights_of(denoiser: Denoiser) -> dict[str, Tensor]:
+    """Return a copy of the network's weights."""
+    return {name: value.detach().clone() for name, value in denoiser.network.state_dict().items()}
+
+
+def assert_same_weights(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+def first_layer(denoiser: Denoiser) -> nn.Parameter:
+    """Return the weights through which the image enters a U-Net; whatever is trained changes them."""
+    return denoiser.network.get_parameter("conv_in.weight")
+
+
+def has_gradient(denoiser: Denoiser) -> bool:
+    """Tell whether a gradient reached a U-Net's first layer."""
+    gradient = first_layer(denoiser).grad
+    return gradient is not None and bool(gradient.any())
+
+
+def student_schedule(teacher: Schedule, index_set: tuple[int, ...]) -> Schedule:
+    """The schedule that a student of the teacher gets, by the way that training takes."""
+    return Schedule(Steps.of_teacher(teacher).subsequence(index_set, index_set).alphas_bar)

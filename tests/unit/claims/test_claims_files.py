@@ -1,0 +1,236 @@
+"""The claims that are shipped, mistakes in such files, and how verdicts are printed and rendered."""
+
+import ast
+import json
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from rich.console import Console
+from support.pages import Page
+from support.report_runs import make_runs, make_spec, put_json
+
+from sfddm.claims import load_claims
+from sfddm.claims.model import Invariant
+from sfddm.claims.paths import REALISM
+from sfddm.claims.show import SIGNS, print_claims
+from sfddm.methods import all_methods
+from sfddm.report.collect import collect
+from sfddm.report.metrics_file import read_metrics
+from sfddm.report.render import render
+from sfddm.report.verdicts import typeset
+from sfddm.runtime.errors import SfddmError
+
+ROOT = Path(__file__).parents[3]
+CLAIMS = ROOT / "params" / "claims"
+SMALL: dict[str, Any] = {
+    "paper": "P",
+    "reference": "R",
+    "claims": [{"id": "a", "statement": "S.", "test": {"kind": "none", "reason": "no"}}],
+}
+
+
+def test_every_paper_is_there_and_every_claim_that_the_report_owes() -> None:
+    claims = {claim.id: claim for claim in load_claims(CLAIMS)}
+    assert list(dict.fromkeys(claim.paper.split(":")[0] for claim in claims.values())) == [
+        "SFDDM",
+        "Denoising Diffusion Implicit Models",
+        "Progressive Distillation for Fast Sampling of Diffusion Models",
+        "Consistency Models",
+        "Multi-Student Diffusion Distillation for Better One-Step Generators",
+        "One-to-Many Knowledge Distillation",
+        "Trajectory distillation, this project's own",
+    ]
+    wanted = "below-ddim below-progressive one-fold any-steps one-percent alphas same-noise interpolation concentration"
+    assert {f"sfddm-{name}" for name in [*wanted.split(), "behind-consistency"]} <= set(claims)
+    # None of the paper's figures is among the sources.
+    assert not any(claim.published for name, claim in claims.items() if name.startswith("sfddm"))
+
+
+def test_every_named_test_exists() -> None:
+    named = [node for claim in load_claims(CLAIMS) if isinstance(claim.test, Invariant) for node in claim.test.tests]
+    assert named
+    for node in named:
+        path, name = node.split("::")
+        tree = ast.parse((ROOT / path).read_text())
+        assert name in {item.name for item in tree.body if isinstance(item, ast.FunctionDef)}, node
+
+
+def test_every_implementing_method_exists() -> None:
+    def named(value: Any) -> list[str]:
+        if isinstance(value, dict):
+            own = value.get("implements") or []
+            return [own] if isinstance(own, str) else [*own, *(n for item in value.values() for n in named(item))]
+        return [n for item in value for n in named(item)] if isinstance(value, list) else []
+
+    names = named([claim.model_dump(mode="json") for claim in load_claims(CLAIMS)])
+    assert names
+    assert set(names) <= set(all_methods())
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda c: c["claims"][0].update(colour="red"), "one.yaml: claims.a: colour: unknown key"),
+        (lambda c: c["claims"][0]["test"].update(colour="red"), "one.yaml: claims.a: test.none.colour: unknown key"),
+        (lambda c: c["claims"][0].pop("statement"), "one.yaml: claims.a: statement: this key is missing"),
+        (
+            lambda c: c["claims"][0].update(paper="Q"),
+            "one.yaml: claims.a: must be a mapping; paper and reference stand",
+        ),
+        (lambda c: c["claims"].append(c["claims"][0]), "one.yaml: the claim 'a' is already in"),
+        (lambda c: c.update(colour="red"), "one.yaml: must have the keys paper, reference and claims"),
+        (lambda c: c["claims"].append(3), "one.yaml: claims.1: must be a mapping"),
+        (
+            lambda c: c["claims"][0].update(test={"kind": "invariant", "tests": ["somewhere"]}),
+            "one.yaml: claims.a: test.invariant.tests.0: string should match",
+        ),
+        (
+            lambda c: c["claims"][0].update(test={"kind": "folds", "left": {}, "equals": 1}),
+            "test.folds.left: give either method, a row's name, or implements",
+        ),
+    ],
+)
+def test_a_mistake_in_a_file_gives_one_sentence(tmp_path: Path, change: Callable[[Any], Any], sentence: str) -> None:
+    content = json.loads(json.dumps(SMALL))
+    change(content)
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(SfddmError) as caught:
+        load_claims(tmp_path)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_claims_and_no_yaml_are_told(tmp_path: Path) -> None:
+    with pytest.raises(SfddmError, match="no claims; they are files like"):
+        load_claims(tmp_path)
+    (tmp_path / "one.yaml").write_text("a: [")
+    with pytest.raises(SfddmError, match=r"one\.yaml: not a YAML file"):
+        load_claims(tmp_path)
+
+
+def add_paths_and_agreement(runs: Path) -> None:
+    """Both of SFDDM at 16 steps: nearer to the teacher than the control, and more real than a cross-fade."""
+    for seed in (0, 1):
+        place = runs / f"seed-{seed}" / "sfddm" / "steps-16"
+        psnr = [("psnr_teacher", 20.0 + seed), ("psnr_teacher_control", 9.0 + seed / 2)]
+        rows = [{"metric": metric, "label": metric, "value": value} for metric, value in psnr]
+        put_json(place / "agreement.json", {"schema": 1, "rows": rows, "protocol": {}})
+        facts = {"metric": REALISM, "label": "Distance", "space": "features", "pairs": 8}
+        paths = [("student", "linear", 1.0), ("student", "cross-fade", 1.5), ("teacher", "linear", 9.0)]
+        rows = [facts | {"who": who, "kind": kind, "value": value + seed / 10} for who, kind, value in paths]
+        put_json(place / "interpolation" / "interpolation.json", {"schema": 1, "rows": rows, "protocol": {}})
+        strips = {f"{kind}/{who}": np.zeros((2, 9, 8, 8, 1), np.uint8) for who, kind, _ in paths}
+        np.savez(place / "interpolation" / "strips.npz", **strips)
+
+
+@pytest.fixture
+def collected(tmp_path: Path) -> Path:
+    """Seeds 0 and 1; SFDDM is worse than DDIM at 16 steps and, from the teacher's weights, equal to it at both."""
+    methods = {
+        "teacher": {"reference_steps": 32},
+        "ddim": {},
+        "sfddm": {},
+        "sfddm-from-teacher": {"method": "sfddm", "initialisation": "teacher", "title": "SFDDM, from the teacher"},
+    }
+    listed = {"agreement": ["sfddm"], "interpolation": ["sfddm"]}
+    spec = make_spec(methods=methods, seeds=[0, 1], evaluation={"samples": 100} | listed)
+    values = {(row, steps, seed): 90.0 + seed for row, steps in spec.rows() for seed in (0, 1)}
+    values |= {("sfddm", 16, 0): 95.0, ("sfddm", 16, 1): 96.01, ("sfddm", 4, 0): 80.0, ("sfddm", 4, 1): 120.0}
+    add_paths_and_agreement(make_runs(spec, tmp_path / "runs", values))
+    collect(spec, tmp_path / "runs", tmp_path / "collected")
+    return tmp_path / "collected"
+
+
+def test_the_report_shows_verdicts_that_lead_to_their_rows(collected: Path, tmp_path: Path) -> None:
+    render([collected], tmp_path / "out", CLAIMS)
+    content = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    claims = {claim["id"]: claim for claim in content["claims"]}
+    assert set(claims) == {claim.id for claim in load_claims(CLAIMS)}
+    below = claims["sfddm-below-ddim"]
+    assert below["verdict"] == "contradicted"
+    assert below["counts"] == {"contradicted": 1, "inconclusive": 1}
+    cell = below["cells"][0]
+    assert (cell["steps"], cell["seeds"], cell["images"], cell["difference"]["value"]) == (
+        16,
+        2,
+        100,
+        pytest.approx(5.005),
+    )
+    assert [(one["value"], one["name"]) for one in cell["numbers"]] == [
+        (pytest.approx(95.505), "SFDDM"),
+        (90.5, "DDIM"),
+    ]
+    assert {"experiment": "tiny", "method": "ddim", "steps": 16, "metric": "frechet_distance",
+            "link": "table.html#row-frechet_distance-ddim"} in cell["rows"]  # fmt: skip
+    for name, section, value in (("same-noise", "agreement", 11.25), ("interpolation", "interpolation", -0.5)):
+        claim = claims[f"sfddm-{name}"]
+        assert (claim["verdict"], claim["cells"][0]["seeds"]) == ("reproduced", 2)
+        assert claim["cells"][0]["difference"]["value"] == pytest.approx(value)
+        assert {row["link"] for row in claim["cells"][0]["rows"]} == {f"table.html#{section}"}
+    assert claims["sfddm-alphas"]["because"].endswith("at this commit (c0ffee)")
+
+    page = Page((tmp_path / "out" / "table.html").read_text())
+    identifiers = set(page.attributes("id"))
+    links = [address for address in page.attributes("href") if address.startswith("#")]
+    assert {"#row-frechet_distance-sfddm", "#agreement", "#interpolation"} <= set(links)
+    assert {link[1:] for link in links} <= identifiers
+    words = " ".join(" ".join(page.words).split())
+    for word, sign in SIGNS.items():
+        assert f"{sign} {word}" in words or not any(claim["verdict"] == word for claim in claims.values())
+    assert all(claim["statement"] in words for claim in claims.values())
+    assert "has exactly the figures of DDIM ( ddim ) on the same index set, at 16, 4 steps: 8 of 8 figures" in words
+    markdown = (tmp_path / "out" / "table.md").read_text()
+    assert "| ✘ contradicted | At the same number of steps, SFDDM has a lower Fréchet distance than DDIM" in markdown
+    assert "loss of 0 before any training" in markdown
+
+
+def test_without_claims_the_report_judges_nothing(collected: Path, tmp_path: Path) -> None:
+    render([collected], tmp_path / "out", tmp_path / "nowhere")
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["claims"] == []
+    assert "What was reproduced" not in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_verdicts_are_printed(
+    collected: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = Console(file=StringIO(), width=220)
+    print_claims(collected, claims=CLAIMS, console=printed)
+    text = printed.file.getvalue()  # type: ignore[attr-defined]
+    assert "✘ contradicted" in text
+    assert "paired difference +5.005" in text
+    assert "cannot be compared" in text
+    render([collected], tmp_path / "out", CLAIMS)
+    print_claims(tmp_path / "out" / "metrics.json", as_json=True, claims=CLAIMS)
+    assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "out" / "metrics.json").read_text())["claims"]
+
+    monkeypatch.chdir(tmp_path)
+    print_claims(as_json=True, claims=CLAIMS)
+    assert {claim["verdict"] for claim in json.loads(capsys.readouterr().out)} == {"not tested"}
+    with pytest.raises(SfddmError, match="no such file"):
+        print_claims(tmp_path / "other.json", claims=CLAIMS)
+
+
+@pytest.mark.parametrize(
+    "content", ['{"schema": 1}', "[]", "{", '{"schema": 1, "rows": [], "floor": [], "provenance": 3}']
+)
+def test_a_broken_metrics_file_is_told(tmp_path: Path, content: str) -> None:
+    (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(SfddmError, match=r"metrics\.json: not a"):
+        read_metrics(tmp_path)
+
+
+def test_hyphens_stay_and_minus_signs_are_true() -> None:
+    assert typeset("list-8 [-1.5, -2] of a-3; x -4") == "List-8 [−1.5, −2] of a-3; x −4"
+
+
+def test_the_example_in_the_documentation_is_a_claim(tmp_path: Path) -> None:
+    text = Path("docs/claims.md").read_text()
+    (tmp_path / "example.yaml").write_text(text.split("```yaml\n")[1].split("```")[0])
+    (claim,) = load_claims(tmp_path)
+    (real,) = (one for one in load_claims(CLAIMS) if one.id == claim.id)
+    assert claim.test == real.test

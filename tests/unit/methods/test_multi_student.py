@@ -1,0 +1,326 @@
+"""MSD against a known score: where its gradients point, where they vanish, who answers for which class."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.exact_networks import normal
+from support.mixture_networks import mixture_denoiser, two_islands
+from support.score_specs import make_spec
+
+from sfddm.data.store import open_store, write_store
+from sfddm.diffusion.gaussians import Mixture, posterior_mean, sample_mixture, score
+from sfddm.diffusion.process import Prediction, q_sample
+from sfddm.diffusion.schedule import make_schedule
+from sfddm.methods import make_method
+from sfddm.methods.base import Beside, Pairs, Sampler
+from sfddm.methods.multi_student import (
+    MultiStudent,
+    MultiStudentOptions,
+    denoising_error,
+    distribution_gradient,
+    generate,
+    score_matching_loss,
+)
+from sfddm.networks.build import Critic, build_network, network_config
+from sfddm.networks.denoiser import Denoiser, FrozenDenoiser, Steps
+from sfddm.networks.ensemble import Ensemble
+from sfddm.networks.spec import MLPSpec
+from sfddm.runtime.errors import SfddmError
+from sfddm.samplers.base import sample
+
+SCHEDULE = make_schedule("cosine", 64)
+CENTRE = Mixture(np.zeros((1, 2)), 0.1, np.ones(1), np.zeros(1, dtype=np.int64))
+
+
+def multi_student(**options: Any) -> MultiStudent:
+    method = make_method(MultiStudentOptions.model_validate({"method": "multi-student", **options}), SCHEDULE)
+    assert isinstance(method, MultiStudent)
+    return method
+
+
+def moved(mixture: Mixture, shift: tuple[float, float]) -> Mixture:
+    return Mixture(mixture.means + np.array(shift), mixture.sigma, mixture.weights, mixture.classes)
+
+
+def draw(mixture: Mixture, count: int) -> torch.Tensor:
+    points, _ = sample_mixture(mixture, count, np.random.default_rng(0))
+    return torch.from_numpy(points).float().view(count, 2, 1, 1)
+
+
+def perceptron(classes: int | None = None, seed: int = 0) -> Denoiser:
+    config = network_config(MLPSpec(kind="mlp", width=16, depth=1, classes=classes), 1, 2)
+    return Denoiser(build_network(config, seed), "v", Steps.of_teacher(SCHEDULE))
+
+
+# --- distribution matching ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shift", [(0.4, 0.0), (-0.3, 0.2), (0.0, -0.5)])
+@pytest.mark.parametrize("t", [5, 30, 58])
+def test_descending_the_gradient_moves_fakes_to_where_the_teachers_points_are(
+    shift: tuple[float, float], t: int
+) -> None:
+    real, fake = mixture_denoiser(CENTRE), mixture_denoiser(moved(CENTRE, shift))
+    images = draw(moved(CENTRE, shift), 64)
+    gradient = distribution_gradient(fake, FrozenDenoiser(real), images, normal(64, 2, 1, 1), torch.full((64,), t))
+    descent = -gradient.flatten(1).mean(0).numpy()
+    assert descent @ -np.array(shift) > 0.9 * np.linalg.norm(descent) * np.linalg.norm(shift)
+
+
+def test_the_gradient_vanishes_where_fake_and_teacher_agree() -> None:
+    mixture = two_islands()
+    fake, real = mixture_denoiser(mixture), mixture_denoiser(mixture)
+    gradient = distribution_gradient(
+        fake, FrozenDenoiser(real), draw(mixture, 32), normal(32, 2, 1, 1), torch.arange(1, 64, 2)
+    )
+    assert float(gradient.abs().max()) == 0.0
+
+
+def test_the_gradient_is_the_difference_of_the_scores_up_to_its_weight() -> None:
+    """w_t alpha_t (s_fake - s_real), with w_t = sigma^2 / alpha^2 / mean |x - mu_real| as in DMD, written out."""
+    real_mixture, fake_mixture = two_islands(), moved(two_islands(), (0.1, 0.2))
+    images, noise, t = draw(fake_mixture, 6), normal(6, 2, 1, 1), torch.tensor([3, 10, 25, 40, 50, 60])
+    gradient = distribution_gradient(
+        mixture_denoiser(fake_mixture), FrozenDenoiser(mixture_denoiser(real_mixture)), images, noise, t
+    )
+    for i in range(6):
+        alpha_bar = float(SCHEDULE.alphas_bar[int(t[i])])
+        x_t = (np.sqrt(alpha_bar) * images[i] + np.sqrt(1 - alpha_bar) * noise[i]).double().flatten().numpy()[None]
+        difference = score(fake_mixture, x_t, alpha_bar) - score(real_mixture, x_t, alpha_bar)
+        weight = (
+            (1 - alpha_bar)
+            / alpha_bar
+            / np.abs(images[i].flatten().numpy() - posterior_mean(real_mixture, x_t, alpha_bar)).mean()
+        )
+        expected = weight * np.sqrt(alpha_bar) * difference[0]
+        assert gradient[i].flatten().numpy() == pytest.approx(expected, rel=1e-2, abs=1e-4)
+
+
+def test_the_students_gradient_is_the_directions_and_reaches_no_one_else() -> None:
+    method = multi_student(regression_weight=0.0)
+    teacher, student = perceptron(seed=1), perceptron(seed=2)
+    fold = method.folds(1)[0]
+    companions = method.companions(fold, student, teacher)
+    assert companions is not None
+    generator = Denoiser(student.network, "v", student.steps.subsequence((63,), (63,)))
+    noise, further = normal(8, 2, 1, 1), torch.stack([normal(8, 2, 1, 1, seed=s) for s in (1, 2)])
+    uniform = torch.rand(2, 8, generator=torch.Generator().manual_seed(0))
+    beside = Beside(fold, companions=companions, noise=further, uniform=uniform)
+    loss = method.loss(generator, FrozenDenoiser(teacher), noise, noise, torch.zeros(8, dtype=torch.int64), beside)
+    parameters = list(generator.network.parameters())
+    ours = torch.autograd.grad(loss.total, parameters, retain_graph=True, allow_unused=True)
+    made = generate(generator, noise)
+    fake: Any = companions["fake"]
+    direction = distribution_gradient(
+        fake, FrozenDenoiser(teacher), made.detach(), further[0], method._level_index(uniform[0])
+    )
+    expected = torch.autograd.grad((direction * made).flatten(1).mean(1).mean(), parameters, allow_unused=True)
+    for one, other in zip(ours, expected, strict=True):
+        assert (one is None) == (other is None)
+        assert one is None or torch.allclose(one, other, atol=1e-6)
+    fakes = torch.autograd.grad(loss.total, list(fake.network.parameters()), allow_unused=True)
+    alone = denoising_error(fake, made.detach(), further[1], method._level_index(uniform[1])).mean()
+    assert all(
+        one is None or torch.allclose(one, other, atol=1e-6)
+        for one, other in zip(
+            fakes, torch.autograd.grad(alone, list(fake.network.parameters()), allow_unused=True), strict=True
+        )
+    ), "mu_fake learns from its denoising error alone"
+
+
+def test_between_its_turns_the_student_rests() -> None:
+    method = multi_student(regression_weight=0.0, fake_ratio=3)
+    teacher = perceptron(seed=1)
+    fold = method.folds(1)[0]
+    student = Denoiser(perceptron(seed=2).network, "v", teacher.steps.subsequence((63,), (63,)))
+    companions = method.companions(fold, student, perceptron(seed=3))  # at the teacher's weights nothing would pull
+    further, uniform = torch.stack([normal(4, 2, 1, 1, seed=s) for s in (1, 2)]), torch.full((2, 4), 0.5)
+    turns = []
+    for step in range(6):
+        beside = Beside(fold, step=step, companions=companions, noise=further, uniform=uniform)
+        x, k = normal(4, 2, 1, 1), torch.zeros(4, dtype=torch.int64)
+        loss = method.loss(student, FrozenDenoiser(teacher), x, x, k, beside)
+        student.zero_grad()
+        loss.total.backward()
+        moved_at_all = any(p.grad is not None and bool(p.grad.any()) for p in student.network.parameters())
+        assert moved_at_all == loss.trains_student
+        turns.append(loss.trains_student)
+    assert turns == [True, False, False, True, False, False]
+
+
+def test_matching_a_known_score_brings_a_generator_to_the_teachers_distribution() -> None:
+    """The whole loop in small: a point that may move, the exact mu_fake of where it is, the exact teacher."""
+    target, place = moved(CENTRE, (0.5, -0.4)), torch.zeros(2)
+    real = FrozenDenoiser(mixture_denoiser(target))
+    for step in range(60):
+        images = place.view(1, 2, 1, 1) + 0.1 * normal(64, 2, 1, 1, seed=step)
+        fake = mixture_denoiser(moved(CENTRE, (float(place[0]), float(place[1]))))
+        t = torch.randint(1, 63, (64,), generator=torch.Generator().manual_seed(step))
+        gradient = distribution_gradient(fake, real, images, normal(64, 2, 1, 1, seed=1000 + step), t)
+        place = place - 0.1 * gradient.flatten(1).mean(0)
+    assert place.numpy() == pytest.approx([0.5, -0.4], abs=0.05)
+
+
+# --- teacher score matching, regression, the critic ---------------------------------------------------------------
+
+
+def test_the_fixed_point_of_score_matching_is_the_teacher() -> None:
+    mixture = two_islands()
+    teacher = FrozenDenoiser(mixture_denoiser(mixture))
+    x0, noise, k = draw(mixture, 63), normal(63, 2, 1, 1), torch.arange(63)
+    assert float(score_matching_loss(mixture_denoiser(mixture), teacher, x0, noise, k).total) == 0.0
+    assert float(
+        score_matching_loss(mixture_denoiser(mixture, shift=0.2), teacher, x0, noise, k).total
+    ) == pytest.approx(0.04, rel=1e-3)
+
+
+def test_the_regression_asks_for_the_teachers_point_from_the_same_noise() -> None:
+    method = multi_student(regression_weight=0.5, distribution_weight=0.0)
+    teacher = perceptron(seed=1)
+    fold = method.folds(1)[0]
+    student = Denoiser(perceptron(seed=2).network, "v", teacher.steps.subsequence((63,), (63,)))
+    companions = method.companions(fold, student, teacher)
+    x, k = normal(4, 2, 1, 1), torch.zeros(4, dtype=torch.int64)
+    further, uniform = torch.stack([x, x]), torch.full((2, 4), 0.5)
+    with torch.no_grad():
+        images = generate(student, normal(4, 2, 1, 1, seed=7))
+
+    def regression(shift: float) -> float:
+        pairs = Pairs(normal(4, 2, 1, 1, seed=7), images + shift, None)
+        beside = Beside(fold, companions=companions, noise=further, uniform=uniform, pairs=pairs)
+        return float(method.loss(student, FrozenDenoiser(teacher), x, x, k, beside).parts["regression"])
+
+    assert regression(0.0) == 0.0
+    assert regression(0.3) == pytest.approx(0.09, rel=1e-3)
+
+
+def test_the_critic_learns_to_tell_real_from_made_and_the_student_to_fool_it() -> None:
+    method = multi_student(
+        regression_weight=0.0, distribution_weight=0.0, adversarial={"images": 64}, adversarial_weight=1.0
+    )
+    fold = method.sampled_folds(1)[0]
+    assert fold.start == "1.dm-0"
+    teacher = perceptron(seed=1)
+    student = Denoiser(perceptron(seed=2).network, "v", teacher.steps.subsequence((63,), (63,)))
+    companions = method.companions(fold, student, teacher)
+    assert companions is not None
+    assert isinstance(companions["critic"], Critic)
+    x, k = normal(8, 2, 1, 1), torch.zeros(8, dtype=torch.int64)
+    beside = Beside(fold, companions=companions, noise=torch.stack([x, x]), uniform=torch.full((2, 8), 0.3))
+    loss = method.loss(student, FrozenDenoiser(teacher), x, x, k, beside)
+    assert {"fake", "critic", "fooled"} <= set(loss.parts)
+    critic = list(companions["critic"].parameters())
+    both = torch.autograd.grad(loss.total, critic, retain_graph=True)
+    from sfddm.methods.multi_student import critic_error
+
+    fake: Any = companions["fake"]
+    t = method._level_index(torch.full((8,), 0.3))
+    own = critic_error(fake, companions["critic"], x, generate(student, x).detach(), x, t)
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(both, torch.autograd.grad(own, critic), strict=True))
+    pulls = torch.autograd.grad(loss.total, list(student.network.parameters()), allow_unused=True)
+    assert any(g is not None and bool(g.any()) for g in pulls), "what fools the critic reaches the student"
+
+
+# --- parts and routing --------------------------------------------------------------------------------------------
+
+
+class _Store:
+    """What classes_of_part may look at; only k-means does."""
+
+
+class _Spec:
+    def __init__(self, classes: int | None) -> None:
+        self.network = MLPSpec(kind="mlp", classes=classes)
+
+
+@given(students=st.integers(2, 10), partition=st.sampled_from(["consecutive", "random"]), classes=st.integers(10, 12))
+@settings(max_examples=20, deadline=None)
+def test_the_parts_cover_every_class_once(students: int, partition: str, classes: int) -> None:
+    method, spec, store = multi_student(students=students, partition=partition), _Spec(classes), _Store()
+    parts = [method.classes_of_part(fold, store, spec) for fold in method.sampled_folds(1)]  # type: ignore[arg-type]
+    assert sorted(c for part in parts if part for c in part) == list(range(classes))
+
+
+def test_listed_parts_must_cover_every_class_once() -> None:
+    method = multi_student(students=2, partition=[[0, 1], [1, 2]])
+    with pytest.raises(SfddmError, match="must list 2 parts that hold each of 3 classes once"):
+        method.classes_of_part(method.folds(1)[0], _Store(), _Spec(3))  # type: ignore[arg-type]
+    with pytest.raises(SfddmError, match=r"several students need classes; give network\.classes"):
+        method.classes_of_part(method.folds(1)[0], _Store(), _Spec(None))  # type: ignore[arg-type]
+
+
+def test_k_means_puts_classes_that_look_alike_together(tmp_path: Path) -> None:
+    stripes = np.tile(np.array([0, 255], np.uint8), (8, 4))[:, :, None]  # (8, 8, 1)
+    disc = np.where(np.hypot(*(np.indices((8, 8)) - 3.5)) < 3, 230, 20).astype(np.uint8)[:, :, None]
+    draw = np.random.default_rng(0)
+    examples = [
+        (np.clip(picture + draw.integers(-20, 20, picture.shape), 0, 255).astype(np.uint8), label)
+        for _ in range(12)
+        for label, picture in enumerate((stripes, disc, stripes, disc))
+    ]
+    write_store(tmp_path / "train", "patterns", {}, (8, 8, 1), iter(examples), count=48)
+    spec = make_spec()
+    spec = spec.model_copy(update={"network": spec.network.model_copy(update={"classes": 4})})
+    method = multi_student(students=2, partition="k-means")
+    store = open_store(tmp_path / "train")
+    parts = [method.classes_of_part(fold, store, spec) for fold in method.sampled_folds(1)]
+    assert sorted(parts, key=str) == [(0, 2), (1, 3)]
+
+
+@given(students=st.integers(1, 8), seed=st.integers(0, 3))
+@settings(max_examples=15, deadline=None)
+def test_copies_of_one_generator_produce_what_the_one_produces(students: int, seed: int) -> None:
+    one = perceptron(classes=8, seed=seed)
+    one = Denoiser(one.network, "v", one.steps.subsequence((63,), (63,)))
+    method = multi_student(students=students, partition="random")
+    spec = _Spec(8)
+    parts = [method.classes_of_part(f, _Store(), spec) for f in method.sampled_folds(1)]  # type: ignore[arg-type]
+    members = [Denoiser(copy.deepcopy(one.network), "v", one.steps) for _ in parts]
+    labels = torch.arange(16) % 8
+    sampler, x = Sampler("ddim", 0.0, True), normal(16, 2, 1, 1, seed=seed)
+    many = Ensemble(members, parts).given(labels) if students > 1 else members[0].given(labels)
+    with torch.no_grad():
+        alone, together = (sample(m, (63,), sampler, x, lambda k: x) for m in (one.given(labels), many))
+    assert torch.allclose(alone, together, atol=1e-6), "a smaller batch may round otherwise, and nothing else"
+
+
+def test_each_class_is_answered_by_its_own_student_alone() -> None:
+    steps = perceptron().steps.subsequence((63,), (63,))
+    members = [Denoiser(perceptron(classes=4, seed=s).network, "v", steps) for s in (1, 2)]
+    labels, x, t = torch.tensor([0, 3, 1, 2]), normal(4, 2, 1, 1), torch.full((4,), 63)
+    with torch.no_grad():
+        said = Ensemble(members, [(0, 1), (2, 3)]).given(labels).predict(x, t)
+        for i, owner in enumerate([0, 1, 0, 1]):
+            alone: Prediction = members[owner].given(labels[i : i + 1]).predict(x[i : i + 1], t[i : i + 1])
+            assert torch.allclose(said.x0[i], alone.x0[0], atol=1e-6)
+
+
+def test_one_step_only_and_the_stages_follow_one_another() -> None:
+    with pytest.raises(SfddmError, match=r"steps: a student makes an image in 1 step, not in 4"):
+        multi_student().folds(4)
+    folds = multi_student(students=2, score_matching={"images": 64}, adversarial={"images": 64}).folds(1)
+    assert [(fold.name, fold.start) for fold in folds] == [
+        ("1.tsm", None),
+        ("1.dm-0", "1.tsm"),
+        ("1.adm-0", "1.dm-0"),
+        ("1.dm-1", "1.tsm"),
+        ("1.adm-1", "1.dm-1"),
+    ]
+
+
+def test_a_generator_noises_to_the_levels_it_is_asked_for() -> None:
+    method = multi_student(noise_range=(0.25, 0.5))
+    indices = method._level_index(torch.linspace(0, 1 - 1e-6, 1000))
+    assert (int(indices.min()), int(indices.max())) == (16, 32)
+    assert torch.equal(
+        q_sample(torch.ones(1), torch.zeros(1), mixture_denoiser(CENTRE).level(indices[:1])).flatten(),
+        torch.from_numpy(SCHEDULE.signal[[16]]).float(),
+    )

@@ -31,7 +31,7 @@ from sfddm.networks.build import build_network, network_config
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser, Steps
 from sfddm.runtime import fork_server
 from sfddm.sampling.images import draw
-from sfddm.spec.experiment import load_spec
+from sfddm.spec.load import load_spec
 from sfddm.training.loop import Batch, train
 
 REPEATS = 5

@@ -47,7 +47,7 @@ State = Annotated[
 @spec_app.command("check")
 def spec_check(specs: Annotated[list[str], typer.Argument(metavar="SPEC...")]) -> None:
     """Check specs; print one line for each."""
-    from sfddm.spec.experiment import load_spec
+    from sfddm.spec.load import load_spec
 
     for name in specs:
         spec = load_spec(name)
@@ -59,7 +59,7 @@ def spec_show(spec: SpecArgument) -> None:
     """Print a spec as YAML with every default filled in."""
     import yaml
 
-    from sfddm.spec.experiment import load_spec
+    from sfddm.spec.load import load_spec
 
     print(yaml.safe_dump(load_spec(spec).model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
 
@@ -67,7 +67,7 @@ def spec_show(spec: SpecArgument) -> None:
 @spec_app.command("schema")
 def spec_schema() -> None:
     """Print the JSON schema of a spec."""
-    from sfddm.spec.experiment import json_schema
+    from sfddm.spec.schema import json_schema
 
     print(json.dumps(json_schema(), indent=2, sort_keys=True))
 
@@ -90,7 +90,7 @@ def methods(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = 
 def fetch(spec: SpecArgument, out: Out) -> None:
     """Bring the images into the store, downloading them where the spec says so."""
     from sfddm.data.fetch import fetch as fetch_data
-    from sfddm.spec.experiment import load_spec
+    from sfddm.spec.load import load_spec
 
     fetch_data(load_spec(spec).data, out)
 
@@ -101,12 +101,13 @@ def train(
 ) -> None:
     """Train the teacher of one seed; an interrupted training goes on where it was."""
     from sfddm.runtime.device import leased_device
-    from sfddm.spec.experiment import load_spec
+    from sfddm.spec.load import load_spec
+    from sfddm.spec.stages import teacher_training
     from sfddm.training.teacher import train_teacher
 
-    loaded = load_spec(spec)
+    stage = teacher_training(load_spec(spec), seed)
     with leased_device(threads) as device:
-        train_teacher(loaded, seed, data, out, state=state, device=device)
+        train_teacher(stage, data, out, state=state, device=device)
 
 
 @app.command()
@@ -121,30 +122,33 @@ def distill(
         Path | None, typer.Option("--start", help="The model folder it starts from, where the fold has one.")
     ] = None,
     pairs: Annotated[Path | None, typer.Option("--pairs", help="The folder that `sfddm pairs` wrote.")] = None,
+    partition: Annotated[
+        Path | None, typer.Option("--partition", help="The file that `sfddm partition` wrote.")
+    ] = None,
     seed: Seed = 0,
     state: State = None,
     threads: Threads = None,
 ) -> None:
     """Train the student of one fold; an interrupted training goes on where it was."""
     from sfddm.runtime.device import leased_device
-    from sfddm.spec.experiment import load_spec
-    from sfddm.training.student import distill_fold
+    from sfddm.spec.load import load_spec
+    from sfddm.spec.stages import student_training
+    from sfddm.training.student import StudentInputs, train_student
 
-    loaded = load_spec(spec)
+    stage = student_training(load_spec(spec), row, fold, seed)
+    inputs = StudentInputs(data, teacher, start, pairs, partition)
     with leased_device(threads) as device:
-        distill_fold(
-            loaded,
-            row,
-            fold,
-            seed,
-            teacher,
-            data,
-            out,
-            state=state,
-            device=device,
-            start_folder=start,
-            pairs_folder=pairs,
-        )
+        train_student(stage, inputs, out, state=state, device=device)
+
+
+@app.command()
+def partition(spec: SpecArgument, row: Row, data: Data, out: Out) -> None:
+    """Share the classes among a row's students."""
+    from sfddm.spec.load import load_spec
+    from sfddm.spec.stages import class_partition
+    from sfddm.training.partition import write_partition
+
+    write_partition(class_partition(load_spec(spec), row), data, out)
 
 
 @app.command()
@@ -158,7 +162,7 @@ def pairs(
     """Sample images from the teacher and keep the noise they came from, for losses that compare with them."""
     from sfddm.runtime.device import leased_device
     from sfddm.sampling.pairs import write_pairs
-    from sfddm.spec.experiment import load_spec
+    from sfddm.spec.load import load_spec
 
     loaded = load_spec(spec)
     with leased_device(threads) as device:
@@ -177,7 +181,7 @@ def sample(
     """Sample a row's images, each from its own noise, into a uint8 .npy file."""
     from sfddm.runtime.device import leased_device
     from sfddm.sampling.images import sample_row
-    from sfddm.spec.experiment import load_spec
+    from sfddm.spec.load import load_spec
 
     loaded = load_spec(spec)
     with leased_device(threads) as device:
@@ -189,7 +193,7 @@ def reference(spec: SpecArgument, data: Data, out: Out, threads: Threads = None)
     """Compute the features of the real images, and how far real images are from real images."""
     from sfddm.evaluation.reference import write_reference
     from sfddm.runtime.device import leased_device
-    from sfddm.spec.experiment import load_spec
+    from sfddm.spec.load import load_spec
 
     loaded = load_spec(spec)
     with leased_device(threads) as device:
@@ -207,7 +211,7 @@ def evaluate(
     """Score samples against the reference under the spec's protocol."""
     from sfddm.evaluation.score import score
     from sfddm.runtime.device import leased_device
-    from sfddm.spec.experiment import load_spec
+    from sfddm.spec.load import load_spec
 
     loaded = load_spec(spec)
     with leased_device(threads) as device:
@@ -225,7 +229,7 @@ def agree(
     """Measure how far samples lie from the teacher's from the same noise, and from its others."""
     from sfddm.evaluation.agreement import measure_agreement
     from sfddm.runtime.device import leased_device
-    from sfddm.spec.experiment import load_spec
+    from sfddm.spec.load import load_spec
 
     loaded = load_spec(spec)
     with leased_device(threads) as device:
@@ -239,7 +243,7 @@ def audit(
     """Score the very same samples under several protocols."""
     from sfddm.evaluation.audit import audit as audit_samples
     from sfddm.runtime.device import leased_device
-    from sfddm.spec.experiment import load_spec
+    from sfddm.spec.load import load_spec
 
     loaded = load_spec(spec)
     with leased_device(threads) as device:
@@ -260,7 +264,7 @@ def interpolate(
     """Sample along paths between two noises, student and teacher, and measure how smooth the paths are."""
     from sfddm.evaluation.interpolation import interpolate as interpolate_row
     from sfddm.runtime.device import leased_device
-    from sfddm.spec.experiment import load_spec
+    from sfddm.spec.load import load_spec
 
     loaded = load_spec(spec)
     with leased_device(threads) as device:
@@ -275,7 +279,7 @@ def collect(
 ) -> None:
     """Gather one experiment's figures, costs and sample images."""
     from sfddm.report.collect import collect as collect_rows
-    from sfddm.spec.experiment import load_spec
+    from sfddm.spec.load import load_spec
 
     collect_rows(load_spec(spec), runs, out)
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from sfddm.claims.model import Claim
 from sfddm.runtime.errors import SfddmError
-from sfddm.spec.experiment import describe
+from sfddm.spec.describe import describe
 
 CLAIMS_FOLDER = Path("params/claims")
 #: The papers in the order of the report; files of other names follow in alphabetical order.

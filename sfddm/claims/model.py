@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat, model_validator
 
-from sfddm.methods.base import StepCount
+from sfddm.methods.options import StepCount
 from sfddm.runtime.strict import Strict
 
 Share = Annotated[float, Field(gt=0, le=1)]

@@ -26,7 +26,6 @@ from sfddm.evaluation.intervals import Blocks, Replicated, interval
 from sfddm.evaluation.metrics import nearest_neighbours
 from sfddm.extractors.extract import EXTRACTORS, extract_features, resize_of
 from sfddm.methods.base import Sampler
-from sfddm.methods.teacher import Teacher
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_folder, write_json
 
@@ -279,16 +278,16 @@ def _walkers(
     from sfddm.networks.model_folder import load_model
     from sfddm.sampling.images import load_sampled
 
-    method = spec.method(row)
-    index_set = method.index_set(steps)
+    method, plan = spec.method(row), spec.plan(row, steps)
+    index_set = plan.index_set
     student, _ = load_sampled(spec, row, steps, student_models)
     teacher, _ = load_model(teacher_model)
     if not set(index_set) <= set(teacher.steps.index_set):
         raise SfddmError(f"{teacher_model}: does not stand for the steps of {row} at {steps}")
     guidance_scale = method.options.guidance_scale
-    own = 1.0 if method.folds(steps) else guidance_scale
-    deterministic = Sampler("ddim", 0.0, method.sampler.clip)
-    yield Walker("student", student.to(device).eval(), index_set, method.sampler, own)
+    own = 1.0 if plan.trainings else guidance_scale
+    deterministic = Sampler("ddim", 0.0, plan.sampler.clip)
+    yield Walker("student", student.to(device).eval(), index_set, plan.sampler, own)
     yield Walker("teacher", teacher.to(device).eval(), index_set, deterministic, guidance_scale)
     length = reference_length(spec)
     if length is not None:
@@ -300,7 +299,7 @@ def reference_length(spec: Spec) -> tuple[int, ...] | None:
     found = [
         method.index_set(steps)
         for method in map(spec.method, spec.methods)
-        if isinstance(method, Teacher)
+        if method.is_reference
         for steps in method.sampled_steps(spec.steps)
     ]
     return max(found, key=len, default=None)
@@ -308,7 +307,7 @@ def reference_length(spec: Spec) -> tuple[int, ...] | None:
 
 def _protocol(spec: Spec, row: str, steps: int, pairs: int, real: int) -> dict[str, Any]:
     evaluation = spec.evaluation
-    sampler = spec.method(row).sampler
+    sampler = spec.plan(row, steps).sampler
     extractor = EXTRACTORS[evaluation.extractor]
     length = reference_length(spec)
     return {

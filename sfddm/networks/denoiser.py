@@ -1,8 +1,9 @@
-"""The contract every method, sampler and score relies on: ``denoiser(x, t) -> eps``."""
+"""The contract every method and sampler relies on: ``denoiser.predict(x, t) -> Prediction(x0, eps)``."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from sfddm.diffusion.index_sets import check_index_set
-from sfddm.diffusion.process import NoiseLevel, Prediction, PredictionKind, consistency_prediction, prediction_from
+from sfddm.diffusion.process import (
+    CLEAN,
+    NoiseLevel,
+    Prediction,
+    PredictionKind,
+    consistency_prediction,
+    prediction_from,
+)
 from sfddm.diffusion.schedule import Float64, Schedule
 
 
@@ -74,7 +82,7 @@ class Denoiser(nn.Module):
     def __init__(self, network: nn.Module, prediction: PredictionKind, steps: Steps) -> None:
         super().__init__()
         self.network = network
-        self._features_of = (network,)  # still the bare network once a parallel or compiling wrapper stands in front
+        self._called: tuple[Callable[..., Any]] = (network,)  # in a tuple: no second entry among the weights
         self.prediction: PredictionKind = prediction
         self.steps = steps
         self.classes = classes_of(network)
@@ -90,9 +98,9 @@ class Denoiser(nn.Module):
         }.items():
             self.register_buffer(name, values, persistent=False)
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return the predicted noise, (B, C, H, W)."""
-        return self.predict(x, t).eps
+    def compile_network(self) -> None:
+        """Let torch compile the network; its weights stay where they are."""
+        self._called = (torch.compile(self.network),)
 
     def predict(self, x: Tensor, t: Tensor) -> Prediction:
         """Return the predicted clean image and noise."""
@@ -122,12 +130,12 @@ class Denoiser(nn.Module):
         """
         condition = self.conditioning[self.position[t]]
         if self.classes is None:
-            return _output_of(self.network(x, condition))
+            return _output_of(self._called[0](x, condition))
         none = torch.full_like(t, self.classes)
         labels = none if self.labels is None else self.labels
         if self.guidance_scale == 1.0 or self.labels is None:
-            return _output_of(self.network(x, condition, class_labels=labels))
-        twice = self.network(x.repeat(2, 1, 1, 1), condition.repeat(2), class_labels=torch.cat([labels, none]))
+            return _output_of(self._called[0](x, condition, class_labels=labels))
+        twice = self._called[0](x.repeat(2, 1, 1, 1), condition.repeat(2), class_labels=torch.cat([labels, none]))
         with_class, without = _output_of(twice).chunk(2)
         return torch.lerp(without, with_class, self.guidance_scale)
 
@@ -151,7 +159,7 @@ class Denoiser(nn.Module):
         perceptron: what its last linear map sees, (B, D). With guidance, those of the classes given.
         """
         caught: list[Tensor] = []
-        bare = self._features_of[0]
+        bare = self.network
         last: nn.Module = bare.conv_norm_out if hasattr(bare, "conv_norm_out") else bare.out  # type: ignore[assignment]
         handle = last.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0]))
         try:
@@ -163,7 +171,7 @@ class Denoiser(nn.Module):
     def middle_features(self, x: Tensor, t: Tensor) -> Tensor:
         """Return the features (B, D, h, w) that leave the U-Net's middle block, or (B, D) the perceptron's last one."""
         caught: list[Tensor] = []
-        bare = self._features_of[0]
+        bare = self.network
         middle: nn.Module = bare.mid_block if hasattr(bare, "mid_block") else bare.blocks[-1]  # type: ignore[assignment, index]
         handle = middle.register_forward_hook(lambda module, inputs, output: caught.append(output))
         try:
@@ -187,25 +195,26 @@ def _output_of(output: Any) -> Tensor:
 
 
 class FrozenDenoiser:
-    """A denoiser that is only asked: no gradient reaches it and nothing in it changes."""
+    """A denoiser that is only asked: no gradient reaches it and nothing in it changes.
 
-    def __init__(self, denoiser: Denoiser) -> None:
+    Args:
+        denoiser: the network and its steps.
+        guidance_scale: of classifier-free guidance, wherever a batch has classes; see :meth:`Denoiser.given`.
+    """
+
+    def __init__(self, denoiser: Denoiser, guidance_scale: float = 1.0) -> None:
         self.denoiser = denoiser.eval().requires_grad_(False)
         self.steps = denoiser.steps
         self.level = denoiser.level
+        self.guidance_scale = guidance_scale
 
-    def given(self, labels: Tensor | None, guidance_scale: float = 1.0) -> FrozenDenoiser:
-        """Return it for a batch of these classes; see :meth:`Denoiser.given`."""
+    def given(self, labels: Tensor | None) -> FrozenDenoiser:
+        """Return it for a batch of these classes."""
         if self.denoiser.classes is None:
             return self
         view = copy.copy(self)
-        view.denoiser = self.denoiser.given(labels, guidance_scale)
+        view.denoiser = self.denoiser.given(labels, self.guidance_scale)
         return view
-
-    @torch.no_grad()
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return the predicted noise, (B, C, H, W)."""
-        return self.denoiser(x, t)
 
     @torch.no_grad()
     def predict(self, x: Tensor, t: Tensor) -> Prediction:
@@ -216,3 +225,12 @@ class FrozenDenoiser:
     def with_features(self, x: Tensor, t: Tensor) -> tuple[Prediction, Tensor]:
         """Return the prediction and the features before the last layers."""
         return self.denoiser.with_features(x, t)
+
+    def level_or_clean(self, t: Tensor) -> NoiseLevel:
+        """Return the level at t (B,), and the clean level where t is negative; (B, 1, 1, 1) each."""
+        level = self.level(t.clamp(min=self.steps.index_set[0]))  # an index it knows; replaced where t < 0
+        clean = (t < 0).view(-1, 1, 1, 1)
+        return NoiseLevel(
+            level.signal.masked_fill(clean, CLEAN.signal),  # type: ignore[union-attr]
+            level.sigma.masked_fill(clean, CLEAN.sigma),  # type: ignore[union-attr]
+        )

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sfddm.methods.teacher import Teacher
 from sfddm.report.points import are_points
 from sfddm.report.rows import (
     Audit,
@@ -108,12 +107,12 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
 
 def _trained(spec: Spec, folder: Path, row: str, steps: int) -> list[Card]:
     """Return the cards of the trainings that a row needs, in the order of its folds."""
-    folds = spec.method(row).folds(steps)
+    folds = spec.plan(row, steps).trainings
     return [read_record(folder / row / f"fold-{fold.name}" / "card.json", Card, "distill") for fold in folds]
 
 
 def _role(spec: Spec, row: str) -> Role:
-    return "teacher" if isinstance(spec.method(row), Teacher) else "method"
+    return "teacher" if spec.method(row).is_reference else "method"
 
 
 def _facts(spec: Spec, row: str, steps: int) -> dict[str, Any]:

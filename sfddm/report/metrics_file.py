@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from sfddm.report.rows import Collected
 from sfddm.runtime.errors import SfddmError
-from sfddm.spec.experiment import describe
+from sfddm.spec.describe import describe
 
 NAMES = ("metrics.json", "metrics.json.gz")
 

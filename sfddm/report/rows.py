@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import read_json
-from sfddm.spec.experiment import describe
+from sfddm.spec.describe import describe
 
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]

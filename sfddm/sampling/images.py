@@ -43,10 +43,10 @@ def sample_row(spec: Spec, row: str, steps: int, models: Sequence[Path], out: Pa
         SfddmError: a model is not the row's, or they do not stand for its steps.
     """
     method, evaluation = spec.method(row), spec.evaluation
-    index_set = method.index_set(steps)
+    plan = method.plan(steps)
     denoiser, card = load_sampled(spec, row, steps, models)
     denoiser.to(device).eval()
-    guidance_scale = method.options.guidance_scale if not method.folds(steps) else 1.0
+    guidance_scale = method.options.guidance_scale if not plan.trainings else 1.0
     shape = (spec.data.channels, spec.data.image_size, spec.data.image_size)
     batches, seconds = [], 0.0
     total = -(-evaluation.samples // evaluation.batch_size)
@@ -55,7 +55,7 @@ def sample_row(spec: Spec, row: str, steps: int, models: Sequence[Path], out: Pa
             count = min(evaluation.batch_size, evaluation.samples - first)
             x = torch.from_numpy(initial_noise(evaluation.seed, first, count, shape)).to(device)
             started = time.monotonic()
-            made = draw(denoiser, index_set, method.sampler, x, evaluation.seed, first, guidance_scale)
+            made = draw(denoiser, plan.index_set, plan.sampler, x, evaluation.seed, first, guidance_scale)
             images = to_uint8(made).cpu().numpy()
             seconds += time.monotonic() - started
             batches.append(images)

@@ -2,63 +2,107 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from sfddm.data.store import open_store
+from sfddm.diffusion.draws import Draws
 from sfddm.diffusion.randomness import derived_seed
+from sfddm.diffusion.spec import ScheduleSpec
+from sfddm.methods.base import Batch, Loss, Networks
+from sfddm.methods.objective import Objective
 from sfddm.methods.teacher import denoising_loss
 from sfddm.networks.build import build_network, network_config
 from sfddm.networks.denoiser import Denoiser, Steps
 from sfddm.networks.model_folder import load_pretrained, save_model
+from sfddm.networks.spec import NetworkSpec
 from sfddm.runtime.device import is_first_process
 from sfddm.runtime.errors import SfddmError
-from sfddm.spec.experiment import Spec, digest_of
-from sfddm.training.card import make_card
-from sfddm.training.loop import TrainingResult, train
-from sfddm.training.spec import Pretrained
+from sfddm.runtime.files import digest_of
+from sfddm.training.card import Origin, make_card
+from sfddm.training.loop import Seeds, TrainingResult, train
+from sfddm.training.spec import Pretrained, TeacherSpec
 
 
-def train_teacher(spec: Spec, seed: int, data: Path, out: Path, *, state: Path | None, device: torch.device) -> None:
+@dataclass(frozen=True)
+class TeacherTraining:
+    """What a teacher is a function of, besides the images.
+
+    Attributes:
+        origin: the experiment, for the card and the log.
+        seed: the training's seed.
+        shape: (C, H, W) of an image.
+        schedule: its noise schedule.
+        network: its network.
+        teacher: how it is trained, or where it comes from.
+    """
+
+    origin: Origin
+    seed: int
+    shape: tuple[int, int, int]
+    schedule: ScheduleSpec
+    network: NetworkSpec
+    teacher: TeacherSpec
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """Return all that the weights are a function of, as plain JSON."""
+        sections = {"schedule": self.schedule, "network": self.network, "teacher": self.teacher}
+        unseen = {"training": {"checkpoint_seconds"}}
+        plain = {name: part.model_dump(mode="json", exclude=unseen) for name, part in sections.items()}
+        return plain | {"seed": self.seed, "shape": list(self.shape)}
+
+
+def train_teacher(stage: TeacherTraining, data: Path, out: Path, *, state: Path | None, device: torch.device) -> None:
     """Train the teacher of one seed, or fetch it, and write its model folder.
 
     Args:
-        spec: the experiment.
-        seed: the training's seed.
+        stage: the training.
         data: folder of the stores, one for each split.
         out: the model folder to write.
         state: where checkpoints live, each in a folder named after what its training depends on; None: reports/state.
         device: where to compute.
     """
     store = open_store(data / "train")
-    part = spec.teacher_part() | {"seed": seed, "data_digest": store.digest}
-    if spec.teacher.pretrained:
-        denoiser = load_pretrained(_pipeline_folder(spec.teacher.pretrained), spec.schedule.timesteps)
+    key = stage.key | {"data": store.digest}
+    if stage.teacher.pretrained:
+        denoiser = load_pretrained(_pipeline_folder(stage.teacher.pretrained), stage.schedule.timesteps)
         result = TrainingResult(0, 0, 0.0)
     else:
-        assert spec.teacher.training is not None
-        config = network_config(spec.network, spec.data.image_size, spec.data.channels)
-        network = build_network(config, derived_seed(seed, "teacher", "weights"))
-        denoiser = Denoiser(network, spec.network.prediction, Steps.of_teacher(spec.schedule.build()))
-        checkpoint = (state or Path("reports/state")) / digest_of(part)[:16] / "checkpoint.safetensors"
+        assert stage.teacher.training is not None
+        channels, size, _ = stage.shape
+        config = network_config(stage.network, size, channels)
+        network = build_network(config, derived_seed(stage.seed, "teacher", "weights"))
+        denoiser = Denoiser(network, stage.network.prediction, Steps.of_teacher(stage.schedule.build()))
+        checkpoint = (state or Path("reports/state")) / digest_of(key)[:16] / "checkpoint.safetensors"
         result = train(
-            denoiser,
-            lambda batch: denoising_loss(denoiser.given(batch.labels), batch.x0, batch.noise, batch.k),
+            make_objective(denoiser),
             store.images,
             store.labels,
-            spec.teacher.training,
-            seed=derived_seed(seed, "teacher"),
+            stage.teacher.training,
+            seeds=Seeds(derived_seed(stage.seed, "teacher")),
             checkpoint=checkpoint,
             device=device,
-            title=f"{spec.name}: teacher, seed {seed}",
+            title=f"{stage.origin.experiment}: teacher, seed {stage.seed}",
         )
     if not is_first_process():
         return
-    card = make_card(spec, store, method="teacher", fold="teacher", seed=seed, result=result, depends_on=part)
+    card = make_card(stage.origin, store, method="teacher", fold="teacher", seed=stage.seed, result=result, key=key)
     save_model(out, denoiser, card | {"student_evaluations": 1, "teacher_evaluations": 0})
     if result.steps:
         checkpoint.unlink(missing_ok=True)
+
+
+def make_objective(denoiser: Denoiser) -> Objective:
+    """Return the teacher's own objective, which asks no other network."""
+
+    def loss(networks: Networks, batch: Batch, draws: Draws) -> Loss:
+        return denoising_loss(networks.student, batch)
+
+    return Objective(denoiser, None, loss)
 
 
 def _pipeline_folder(pretrained: Pretrained) -> Path:

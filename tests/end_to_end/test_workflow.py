@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sfddm.runtime.machine import available_cores
-from sfddm.spec.experiment import json_schema
+from sfddm.spec.schema import json_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 FRONT_DOORS = ["Snakefile", "dvc.yaml", ".dvcignore", ".dvc/config", "params", "workflow", "profiles", "sfddm"]

@@ -31,7 +31,7 @@ from sfddm.report.collect import KEPT_POINTS, _first_images
 from sfddm.report.points import are_points, panel, share_near
 from sfddm.report.render import read_content, render_html
 from sfddm.runtime.errors import SfddmError
-from sfddm.spec.experiment import parse_spec
+from sfddm.spec.load import parse_spec
 
 
 def data_section(**options: Any) -> Any:

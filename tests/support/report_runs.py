@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from sfddm.spec.experiment import Spec, parse_spec
+from sfddm.spec.experiment import Spec
+from sfddm.spec.load import parse_spec
 
 LABEL = "FD of a test"
 

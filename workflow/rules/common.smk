@@ -3,7 +3,6 @@
 import os
 import shlex
 import sys
-from dataclasses import astuple
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -15,9 +14,12 @@ from snakemake.utils import validate
 from sfddm.runtime import fork_server
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.machine import available_cores
-from sfddm.methods.base import Fold, Method
+from sfddm.methods.base import Method, Training
 from sfddm.runtime.provenance import ROOT, code_digest
-from sfddm.spec.experiment import TEACHER, Spec, digest_of, load_spec
+from sfddm.spec import stages
+from sfddm.spec.experiment import TEACHER, Spec
+from sfddm.runtime.files import digest_of
+from sfddm.spec.load import load_spec
 
 RUN = "reports/runs/{experiment}"
 SEED = f"{RUN}/seed-{{seed}}"
@@ -154,14 +156,21 @@ def data_part(wildcards) -> str:
 
 def teacher_part(wildcards) -> str:
     """Return the digest of what the teacher depends on."""
-    return digest_of(spec_of(wildcards.experiment).teacher_part())
+    return digest_of(stages.teacher_training(spec_of(wildcards.experiment), int(wildcards.seed)).key)
 
 
 def student_part(wildcards) -> str:
-    """Return the digest of what one fold depends on."""
-    fold = find_fold(wildcards)
-    part = spec_of(wildcards.experiment).student_part(wildcards.method)
-    return digest_of([part, astuple(fold)])
+    """Return the digest of what one student depends on, besides what it reads."""
+    find_fold(wildcards)
+    spec, seed = spec_of(wildcards.experiment), int(wildcards.seed)
+    return digest_of(stages.student_training(spec, wildcards.method, wildcards.fold, seed).key)
+
+
+def partition_part(wildcards) -> str:
+    """Return the digest of what a partition of the classes depends on, besides the images."""
+    stage = stages.class_partition(spec_of(wildcards.experiment), wildcards.method)
+    evaluation = stage.evaluation.model_dump(mode="json", include={"extractor", "extractor_resolution"})
+    return digest_of([vars(stage.share) | {"part": 0}, stage.classes, evaluation])
 
 
 def sampling_part(wildcards) -> str:
@@ -203,10 +212,10 @@ def method_of(wildcards) -> Method:
         give_up(str(error))
 
 
-def find_fold(wildcards) -> Fold:
+def find_fold(wildcards) -> Training:
     """Return the fold that a job trains."""
     try:
-        return spec_of(wildcards.experiment).fold(wildcards.method, wildcards.fold)
+        return spec_of(wildcards.experiment).training(wildcards.method, wildcards.fold)
     except SfddmError as error:
         give_up(str(error))
 
@@ -240,8 +249,14 @@ def start_of_fold(wildcards) -> list[str]:
 
 def pairs_of_fold(wildcards) -> list[str]:
     """Return the teacher's images with their noise, where the fold's loss needs them."""
-    needed = method_of(wildcards).needs_pairs(find_fold(wildcards))
+    needed = find_fold(wildcards).pairs
     return [f"reports/runs/{wildcards.experiment}/seed-{wildcards.seed}/teacher/pairs"] if needed else []
+
+
+def partition_of_fold(wildcards) -> list[str]:
+    """Return the partition of the classes, where the student has a share of them."""
+    shared = find_fold(wildcards).share is not None
+    return [f"reports/runs/{wildcards.experiment}/partitions/{wildcards.method}.json"] if shared else []
 
 
 def option(name: str, folders) -> str:
@@ -289,7 +304,6 @@ def all_models(wildcards) -> list[str]:
     models = []
     for seed in spec.seeds:
         models.append(model_folder(wildcards.experiment, seed, "teacher", None))
-        for row, steps in spec.rows():
-            folds = spec.method(row).folds(steps)
-            models += [model_folder(wildcards.experiment, seed, row, fold.name) for fold in folds]
+        for row in spec.methods:
+            models += [model_folder(wildcards.experiment, seed, row, name) for name in spec.trainings(row)]
     return list(dict.fromkeys(models))

@@ -207,7 +207,7 @@ def test_the_stage_writes_strips_whose_ends_are_the_rows_samples(folders) -> Non
 
 
 def make_methods():
-    from sfddm.spec.experiment import parse_spec
+    from sfddm.spec.load import parse_spec
 
     base = make_spec().model_dump(mode="json")
     methods = {"teacher": {"reference_steps": 6}, "ddim": {}}

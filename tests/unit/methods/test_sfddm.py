@@ -13,8 +13,9 @@ from support.exact_networks import assert_same_weights, first_layer, has_gradien
 from torch import Tensor
 
 from sfddm.diffusion.schedule import make_schedule
-from sfddm.methods.base import MethodOptions, Sampler
+from sfddm.methods.base import Sampler
 from sfddm.methods.ddim import DDIM
+from sfddm.methods.options import MethodOptions
 from sfddm.methods.sfddm import SFDDM, SFDDMOptions
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.runtime.errors import SfddmError

@@ -18,7 +18,7 @@ from sfddm.report.collect import collect
 from sfddm.report.metrics_file import read_metrics
 from sfddm.report.render import render
 from sfddm.runtime.errors import SfddmError
-from sfddm.spec.experiment import load_spec
+from sfddm.spec.load import load_spec
 
 CLAIMS = Path(__file__).parents[3] / "params" / "claims"
 

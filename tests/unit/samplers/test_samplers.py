@@ -25,7 +25,8 @@ from sfddm.networks.model_folder import save_model
 from sfddm.runtime.errors import SfddmError
 from sfddm.samplers.base import ancestral_step, ddim_step, sample
 from sfddm.sampling.images import sample_row
-from sfddm.spec.experiment import Spec, parse_spec
+from sfddm.spec.experiment import Spec
+from sfddm.spec.load import parse_spec
 
 IRREGULAR = (2, 3, 9, 20, 21, 40, 55, 63)
 DDIM = Sampler("ddim", 0.0, clip=False)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.exact_networks import random_images
 
-from sfddm.methods.base import TrainingOptions
+from sfddm.methods.options import TrainingOptions
 from sfddm.training import feed as feed_module
 from sfddm.training.ema import MovingAverage
 from sfddm.training.feed import Feed, to_float, to_uint8

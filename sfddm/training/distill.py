@@ -54,8 +54,10 @@ def distill_fold(
         pairs_folder: what ``sfddm pairs`` wrote, where the method needs it.
 
     Raises:
-        SfddmError: the row has no such fold, a model folder is not the one it should be, or pairs are missing.
+        SfddmError: the row has no such fold, a model folder is not the one it should be, pairs are missing, or a
+            launcher's variables are stray.
     """
+    writes = is_first_process()
     method, fold = spec.method(row), spec.fold(row, fold_name)
     store = open_store(data / "train")
     teacher, teacher_card = load_model(teacher_folder)
@@ -90,7 +92,7 @@ def distill_fold(
         companions=networks.companions,
         companion_rate=method.companion_rate,
     )
-    if not is_first_process():
+    if not writes:
         return
     card = make_card(spec, store, method=row, fold=fold_name, seed=seed, result=result, depends_on=part)
     guided = 1 if method.options.guidance_scale == 1.0 else 2

@@ -30,7 +30,11 @@ def train_teacher(spec: Spec, seed: int, data: Path, out: Path, *, state: Path |
         out: the model folder to write.
         state: where checkpoints live, each in a folder named after what its training depends on; None: reports/state.
         device: where to compute.
+
+    Raises:
+        SfddmError: the store or the pretrained pipeline cannot be read, or a launcher's variables are stray.
     """
+    writes = is_first_process()
     store = open_store(data / "train")
     part = spec.teacher_part() | {"seed": seed, "data_digest": store.digest}
     if spec.teacher.pretrained:
@@ -53,7 +57,7 @@ def train_teacher(spec: Spec, seed: int, data: Path, out: Path, *, state: Path |
             device=device,
             title=f"{spec.name}: teacher, seed {seed}",
         )
-    if not is_first_process():
+    if not writes:
         return
     card = make_card(spec, store, method="teacher", fold="teacher", seed=seed, result=result, depends_on=part)
     save_model(out, denoiser, card | {"student_evaluations": 1, "teacher_evaluations": 0})

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sfddm.data.store import write_store
 from sfddm.errors import SfddmError
 from sfddm.report.collect import collect
 from sfddm.spec import Spec, parse_spec
@@ -103,7 +104,8 @@ def make_runs(spec: Spec, runs: Path, values: dict[tuple[str, int, int], float] 
                 put_json(folder / row / f"fold-{fold.name}" / "card.json", card(500, evaluations))
     floor = protocol | {"generated_images": 50}
     put_json(runs / "reference" / "score.json", {"schema": 1, "rows": figures(93.0), "protocol": floor})
-    put_images(runs / "data" / "train" / "images.npy", 70, 9)
+    real = np.random.default_rng(9).integers(0, 256, (70, 8, 8, 1), np.uint8)
+    write_store(runs / "data" / "train", "digits 8x8", {}, (8, 8, 1), ((image, 0) for image in real), count=70)
     return runs
 
 

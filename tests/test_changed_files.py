@@ -116,9 +116,7 @@ def test_auxiliary_weights_must_be_finite(tmp_path: Path) -> None:
     networks = auxiliary()
     networks.load_state_dict({name: value / 0 for name, value in networks.state_dict().items()})
     save_model(tmp_path / "it", tiny_denoiser(size=4), CARD, networks)
-    with pytest.raises(
-        SfddmError, match=r"companions\.safetensors: the weights projection\..* must be finite"
-    ):
+    with pytest.raises(SfddmError, match=r"companions\.safetensors: the weights projection\..* must be finite"):
         load_companions(tmp_path / "it", auxiliary())
 
 

@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from sfddm.diffusion.randomness import initial_noise
+from sfddm.diffusion.randomness import initial_noise, sample_labels
 from sfddm.evaluation.frechet import frechet_by_block, real_side
 from sfddm.evaluation.intervals import Blocks
 from sfddm.evaluation.metrics import (
@@ -99,7 +99,7 @@ def training_and_sampling() -> dict[str, float]:
     teacher = Denoiser(build_network(config, 0), spec.network.prediction, Steps.of_teacher(spec.schedule.build()))
     x = torch.from_numpy(initial_noise(0, 0, 256, (1, 8, 8)))
     ddim = spec.method("ddim")
-    taken = seconds(lambda: draw(teacher.eval(), ddim.index_set(8), ddim.sampler, x, 0))
+    taken = seconds(lambda: draw(teacher.eval(), ddim.index_set(8), ddim.sampler, x, sample_labels(0, len(x), None), 0))
     return found | {"sampling in 8 steps, images/s": len(x) / taken}
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sfddm.diffusion.randomness import sample_labels
+import numpy as np
+from numpy.typing import NDArray
+
 from sfddm.evaluation.intervals import Blocks, interval
 from sfddm.evaluation.metrics import (
     Features,
@@ -19,7 +21,11 @@ if TYPE_CHECKING:
 
 
 def figures_by_class(
-    features: Features, reference: ReferenceStatistics, classes: int, evaluation: EvaluationSpec
+    features: Features,
+    labels: NDArray[np.int64],
+    reference: ReferenceStatistics,
+    classes: int,
+    evaluation: EvaluationSpec,
 ) -> list[dict[str, Any]]:
     """Return for each class the KID of its images and how many of them are of it.
 
@@ -29,13 +35,12 @@ def figures_by_class(
     class, is of the class. Classes with too few images on either side are left out.
 
     Args:
-        features: (N, D) float32 of the samples, in their order.
+        features: (N, D) float32 of the samples.
+        labels: (N,) the classes that were asked for, in [0, classes).
         reference: with the classes of its images.
         classes: n.
         evaluation: blocks and confidence of the interval.
     """
-    labels = sample_labels(0, len(features), classes)
-    assert labels is not None
     found_class = reference.labels[nearest_neighbours(features, reference.features)[1]]
     found = []
     for label in range(classes):

@@ -201,8 +201,8 @@ class Walker:
                 )
                 return torch.from_numpy(of_pairs).repeat_interleave(POINTS, dim=0).to(device)
 
-            classes = sample_labels(first, len(batch), self.denoiser.classes)
-            labels = None if classes is None else torch.from_numpy(classes).repeat_interleave(POINTS).to(device)
+            classes = torch.from_numpy(sample_labels(first, len(batch), self.denoiser.classes))
+            labels = None if self.denoiser.classes is None else classes.repeat_interleave(POINTS).to(device)
             with torch.inference_mode():
                 given = self.denoiser.given(labels, self.guidance_scale)
                 images = sample(given, self.index_set, self.sampler, x, noise_of_step)

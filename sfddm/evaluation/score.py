@@ -28,7 +28,8 @@ def score(spec: Spec, samples: Path, reference: Path, out: Path, device: str = "
 
     Args:
         spec: the experiment.
-        samples: .npy file, uint8 (N, H, W, C); its first ``evaluation.samples`` images are scored.
+        samples: .npy file, uint8 (N, H, W, C); its first ``evaluation.samples`` images are scored. Beside it
+            ``labels.npy``, where the network knows classes.
         reference: folder that ``write_reference`` wrote.
         out: the JSON file.
         device: where the extractor runs.
@@ -49,7 +50,10 @@ def score(spec: Spec, samples: Path, reference: Path, out: Path, device: str = "
     kind = "generated images against real images"
     protocol = protocol_of(spec, ruler, kind, len(images), len(statistics.features))
     classes = spec.network.classes
-    by_class = [] if classes is None else figures_by_class(features, statistics, classes, evaluation)
+    by_class: list[dict[str, Any]] = []
+    if classes is not None:
+        labels = open_labels(samples.with_name("labels.npy"), len(images), classes)
+        by_class = figures_by_class(features, labels, statistics, classes, evaluation)
     write_json(out, {"schema": 1, "rows": rows, "by_class": by_class, "protocol": protocol})
 
 
@@ -59,19 +63,41 @@ def open_samples(path: Path, spec: Spec) -> NDArray[np.uint8]:
     Raises:
         SfddmError: the file is missing, holds something else, or too few images.
     """
-    try:
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise SfddmError(f"{path}: no such file; `sfddm sample` writes it") from None
-    except (ValueError, EOFError, OSError) as error:
-        raise SfddmError(f"{path}: not a whole .npy file ({error})") from None
+    images = _open_array(path)
     size, channels = spec.data.image_size, spec.data.channels
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (size, size, channels):
-        found = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else "an archive"
+    if images.dtype != np.uint8 or images.shape[1:] != (size, size, channels):
+        found = f"{images.dtype} {images.shape}"
         raise SfddmError(f"{path}: holds {found}, samples must be uint8 (N, {size}, {size}, {channels})")
     if len(images) < spec.evaluation.samples:
         raise SfddmError(f"{path}: holds {len(images)} images, evaluation.samples asks for {spec.evaluation.samples}")
     return images[: spec.evaluation.samples]
+
+
+def open_labels(path: Path, count: int, classes: int) -> NDArray[np.int64]:
+    """Return the classes of the first ``count`` samples, (count,) int64 in [0, classes).
+
+    Raises:
+        SfddmError: the file is missing, holds something else, or too few labels.
+    """
+    labels = _open_array(path)
+    if labels.dtype != np.int64 or labels.ndim != 1 or len(labels) < count:
+        raise SfddmError(f"{path}: holds {labels.dtype} {labels.shape}, labels must be int64 ({count},) or more")
+    labels = labels[:count]
+    if labels.min() < 0 or labels.max() >= classes:
+        raise SfddmError(f"{path}: holds {labels.min()} to {labels.max()}, labels must be 0 to {classes - 1}")
+    return labels
+
+
+def _open_array(path: Path) -> NDArray[Any]:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise SfddmError(f"{path}: no such file; `sfddm sample` writes it") from None
+    except (ValueError, EOFError, OSError) as error:
+        raise SfddmError(f"{path}: not a whole .npy file ({error})") from None
+    if not isinstance(array, np.ndarray):
+        raise SfddmError(f"{path}: holds an archive, not one array")
+    return array
 
 
 def check_same_ruler(wanted: dict[str, Any], found: dict[str, Any], folder: Path) -> None:

@@ -58,29 +58,32 @@ def save_model(
             _save_weights(temporary / _MLP_WEIGHTS, denoiser.network)
         else:
             _save_pipeline(temporary, denoiser, config)
+        card["weights_sha256"] = _sha256((temporary / _weights_of(config)).read_bytes())
+        card["auxiliary_sha256"] = None
         if companions is not None:
             _save_weights(temporary / _COMPANIONS, companions)
-        with (temporary / _weights_of(config)).open("rb") as weights:
-            card["weights_sha256"] = hashlib.file_digest(weights, "sha256").hexdigest()
-        write_json(temporary / "card.json", card)
+            card["auxiliary_sha256"] = _sha256((temporary / _COMPANIONS).read_bytes())
+        write_json(temporary / "card.json", card, with_digest=True)
 
 
 def _weights_of(config: dict[str, Any]) -> Path:
     return _MLP_WEIGHTS if config.get("kind") == "mlp" else _WEIGHTS
 
 
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def load_companions(folder: Path, companions: torch.nn.ModuleDict) -> None:
     """Give networks the weights they had at the end of the training that wrote ``folder``, as far as it had them.
 
     Raises:
-        SfddmError: a network of the same name has another shape there.
+        SfddmError: a network of the same name has another shape there, or the folder was changed.
     """
-    from safetensors.torch import load_file
-
-    path = folder / _COMPANIONS
-    if not path.exists():
+    path, expected = folder / _COMPANIONS, _read_card(folder)["auxiliary_sha256"]
+    if expected is None:
         return
-    weights = load_file(path)
+    weights = _read_weights(path, expected)
     for name, module in companions.items():
         own = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
         if own:
@@ -97,6 +100,36 @@ def _save_weights(path: Path, network: torch.nn.Module) -> None:
     save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, path)
 
 
+def _read_card(folder: Path) -> dict[str, Any]:
+    card: dict[str, Any] = read_json(folder / "card.json", needs_digest=True)
+    return card
+
+
+def _read_weights(path: Path, expected: str) -> dict[str, torch.Tensor]:
+    """Return the weights in a file whose sha256 is ``expected``; what is hashed is what is loaded.
+
+    Raises:
+        SfddmError: the file is missing, has another sha256, or holds a weight that is not finite.
+    """
+    from safetensors.torch import load
+
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise SfddmError(f"{path}: no such file") from None
+    if (found := _sha256(content)) != expected:
+        raise SfddmError(f"{path}: its sha256 is {found}, but card.json says {expected}; train it again")
+    weights = load(content)
+    _check_finite(path, weights)
+    return weights
+
+
+def _check_finite(place: Path, weights: dict[str, torch.Tensor]) -> None:
+    for name, value in weights.items():
+        if not torch.isfinite(value).all():
+            raise SfddmError(f"{place}: the weights {name} must be finite, but hold NaN or infinity")
+
+
 def _save_pipeline(folder: Path, denoiser: Denoiser, config: dict[str, Any]) -> None:
     _stock_unet(denoiser.network, config, denoiser.steps).save_pretrained(folder / "unet")
     _stock_scheduler(denoiser).save_pretrained(folder / "scheduler")
@@ -108,25 +141,21 @@ def load_model(folder: Path) -> tuple[Denoiser, dict[str, Any]]:
     """Read a model folder that ``save_model`` wrote, bit for bit.
 
     Raises:
-        SfddmError: a file is missing or does not fit the card.
+        SfddmError: a file is missing, was changed since, or does not fit the card.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    card = read_json(folder / "card.json")
+    card = _read_card(folder)
     try:
+        weights = _read_weights(folder / _weights_of(card["network"]), card["weights_sha256"])
         alphas_bar = np.array(card["alphas_bar"], dtype=np.float64)
         steps = Steps(card["timesteps"], tuple(card["index_set"]), tuple(card["conditioning"]), alphas_bar)
         network = build_network(card["network"], seed=0)
-        stock = card["network"].get("kind") != "mlp"
-        weights = load_file(folder / (_WEIGHTS if stock else _MLP_WEIGHTS))
-        if stock:
+        if card["network"].get("kind") != "mlp":
             _check_table(weights.pop(_TABLE, None), network, steps)
         if card["prediction"] not in _PREDICTION_TYPES:
             raise ValueError(f"prediction {card['prediction']!r} is none of {', '.join(_PREDICTION_TYPES)}")
         network.load_state_dict(weights)
         return Denoiser(network, card["prediction"], steps), card
-    except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError, SfddmError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, SfddmError) as error:
         raise SfddmError(f"{folder}: not a whole model folder ({str(error).splitlines()[0]})") from None
 
 
@@ -134,7 +163,8 @@ def load_pretrained(folder: Path, timesteps: int) -> Denoiser:
     """Read a diffusers pipeline folder (DDPM or DDIM with a UNet2DModel) as a teacher of ``timesteps`` steps.
 
     Raises:
-        SfddmError: the folder is no such pipeline, or its scheduler has another number of steps.
+        SfddmError: the folder is no such pipeline, its weights are not finite, or its scheduler has another number of
+            steps.
     """
     from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
@@ -148,6 +178,7 @@ def load_pretrained(folder: Path, timesteps: int) -> Denoiser:
             f"teacher.pretrained: {folder} is not a diffusers pipeline with unet/ (safetensors) and scheduler/ "
             f"({str(error).splitlines()[0]})"
         ) from None
+    _check_finite(folder, unet.state_dict())
     kinds = {name: kind for kind, name in _PREDICTION_TYPES.items()}
     schedule = Schedule(scheduler.alphas_cumprod.double().numpy())
     if schedule.timesteps != timesteps:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sfddm.data.store import open_store
 from sfddm.report.points import are_points
 from sfddm.report.rows import (
     Audit,
@@ -69,7 +70,7 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
             cards.extend(trained)
             place = folder / row / f"steps-{steps}"
             sampling = read_record(place / "samples.json", Sampling, "sample")
-            images = _first_images(place / "samples.npy", expected=sampling.images, written_by="sample")
+            images = _first_samples(place / "samples.npy", sampling.images)
             kept[f"{row}/{steps}/{seed}"] = images
             facts = _facts(spec, row, steps) | _costs(spec, row, trained, teacher)
             facts |= _sampling_costs(sampling, (trained or [teacher])[-1])
@@ -87,9 +88,7 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
                 found, strips = _interpolations(place / "interpolation", whose)
                 interpolations += found
                 kept |= {f"interpolation/{row}/{steps}/{seed}/{name}": paths for name, paths in strips.items()}
-    kept[REAL] = _first_images(
-        runs / "data" / spec.evaluation.reference_split / "images.npy", expected=None, written_by="fetch"
-    )
+    kept[REAL] = _kept(open_store(runs / "data" / spec.evaluation.reference_split).images)
     floor = read_record(runs / "reference" / "score.json", Score, "reference")
     collected = Collected(
         rows=tuple(rows),
@@ -191,8 +190,8 @@ def _floor(spec: Spec, score: Score) -> list[Row]:
     return _rows_of(score, facts)
 
 
-def _first_images(path: Path, expected: int | None, written_by: str) -> Images:
-    """Return the first images of an array file, shape (up to 64, H, W, C), without reading the rest; more of points.
+def _first_samples(path: Path, expected: int) -> Images:
+    """Return what is kept of a file of samples.
 
     Raises:
         SfddmError: the file is missing, is not a uint8 array (N, H, W, C) of images or (N, 1, 1, 2) of points, or N is
@@ -201,18 +200,22 @@ def _first_images(path: Path, expected: int | None, written_by: str) -> Images:
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
-        raise SfddmError(f"{path}: no such file; `sfddm {written_by}` writes it") from None
+        raise SfddmError(f"{path}: no such file; `sfddm sample` writes it") from None
     except (ValueError, OSError, EOFError) as error:
         raise SfddmError(f"{path}: not an array file ({error})") from None
-    points = are_points(images)
-    if images.dtype != np.uint8 or images.ndim != 4 or (images.shape[-1] not in (1, 3) and not points):
+    if images.dtype != np.uint8 or images.ndim != 4 or (images.shape[-1] not in (1, 3) and not are_points(images)):
         raise SfddmError(
             f"{path}: must hold uint8 images of shape (N, H, W, 1 or 3), or points (N, 1, 1, 2), got {images.dtype} of "
             f"shape {images.shape}"
         )
-    if expected is not None and len(images) != expected:
+    if len(images) != expected:
         raise SfddmError(f"{path}: holds {len(images)} images, but samples.json beside it says {expected}")
-    return np.array(images[: KEPT_POINTS if points else KEPT_IMAGES])
+    return _kept(images)
+
+
+def _kept(images: Images) -> Images:
+    """Return the first of (N, H, W, C) images, without reading the rest of a mapped file; more of points."""
+    return np.array(images[: KEPT_POINTS if are_points(images) else KEPT_IMAGES])
 
 
 def _provenance(spec: Spec, cards: list[Card]) -> Provenance:

@@ -21,7 +21,8 @@ class Cost:
         images_seen, network_evaluations, train_seconds: summed over the folds.
         sample_seconds: seconds for one sampled image.
         parameters: weights in memory while sampling; ``active_parameters`` at work in one step.
-        flops: floating-point operations of one step for one image, counted.
+        nfe: network evaluations for one image; guidance takes two a step.
+        flops: floating-point operations of one evaluation for one image, counted.
     """
 
     method: str
@@ -42,7 +43,12 @@ class Cost:
     @property
     def step_seconds(self) -> float | None:
         """Seconds of one step for one image."""
-        return None if self.sample_seconds is None or not self.nfe else self.sample_seconds / self.nfe
+        return None if self.sample_seconds is None else self.sample_seconds / self.steps
+
+    @property
+    def step_flops(self) -> float | None:
+        """Floating-point operations of one step for one image."""
+        return None if self.flops is None or self.nfe is None else self.flops * self.nfe / self.steps
 
 
 def costs_of(part: Collected, metric: str, names: Callable[[str], bool] = lambda _: True) -> list[list[Cost]]:

@@ -15,6 +15,9 @@ from typing import Any
 
 from sfddm.runtime.errors import SfddmError
 
+#: The key under which a JSON file may state the sha256 of all else in it.
+CONTENT_SHA256 = "content_sha256"
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
@@ -61,25 +64,38 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON with sorted keys, atomically."""
+def write_json(path: Path, value: Any, *, with_digest: bool = False) -> None:
+    """Write ``value`` as indented JSON with sorted keys, atomically; an object may get the sha256 of its content."""
+    if with_digest:
+        value = value | {CONTENT_SHA256: _content_sha256(value)}
     text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def read_json(path: Path, *, needs_digest: bool = False) -> Any:
+    """Read a JSON file, and compare its content with the sha256 in it where it has one.
 
     Raises:
-        SfddmError: the file is missing or is not JSON.
+        SfddmError: the file is missing, is not JSON, lacks a sha256 that it needs, or was changed.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SfddmError(f"{path}: no such file") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except ValueError as error:
         raise SfddmError(f"{path}: not a JSON file ({error})") from None
+    stated = value.get(CONTENT_SHA256) if isinstance(value, dict) else None
+    if stated is None and needs_digest:
+        raise SfddmError(f"{path}: lacks {CONTENT_SHA256}, which must be there; make it again")
+    if stated is not None and stated != _content_sha256(value):
+        raise SfddmError(f"{path}: was changed, its content does not fit its {CONTENT_SHA256}; make it again")
+    return value
+
+
+def _content_sha256(value: dict[str, Any]) -> str:
+    content = {key: item for key, item in value.items() if key != CONTENT_SHA256}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sfddm.diffusion.randomness import initial_noise, sample_labels, step_noise
 from sfddm.methods.base import Sampler
@@ -36,7 +37,8 @@ def sample_row(spec: Spec, row: str, steps: int, models: Sequence[Path], out: Pa
         row: the method's row in the spec.
         steps: T', the sampling steps.
         models: the folder of the model to sample, or of each of the students that share the work.
-        out: the ``.npy`` file to write: (N, H, W, C) uint8. Beside it ``samples.json``.
+        out: the ``.npy`` file to write: (N, H, W, C) uint8. Beside it ``labels.npy``, (N,) int64, the classes that were
+            asked for (-1 without classes), and ``samples.json``.
         device: where to compute.
 
     Raises:
@@ -48,6 +50,7 @@ def sample_row(spec: Spec, row: str, steps: int, models: Sequence[Path], out: Pa
     denoiser.to(device).eval()
     guidance_scale = method.options.guidance_scale if not plan.trainings else 1.0
     shape = (spec.data.channels, spec.data.image_size, spec.data.image_size)
+    labels = sample_labels(0, evaluation.samples, denoiser.classes)
     batches, seconds = [], 0.0
     total = -(-evaluation.samples // evaluation.batch_size)
     with ProgressLog(f"{spec.name}: sampling {row} {steps}", total, evaluation.batch_size) as progress:
@@ -55,14 +58,16 @@ def sample_row(spec: Spec, row: str, steps: int, models: Sequence[Path], out: Pa
             count = min(evaluation.batch_size, evaluation.samples - first)
             x = torch.from_numpy(initial_noise(evaluation.seed, first, count, shape)).to(device)
             started = time.monotonic()
-            made = draw(denoiser, plan.index_set, plan.sampler, x, evaluation.seed, first, guidance_scale)
+            chosen = labels[first : first + count]
+            made = draw(denoiser, plan.index_set, plan.sampler, x, chosen, evaluation.seed, first, guidance_scale)
             images = to_uint8(made).cpu().numpy()
             seconds += time.monotonic() - started
             batches.append(images)
             if progress.due(len(batches)):
                 progress.show(len(batches))
-    with atomic_file(out) as temporary, temporary.open("wb") as file:
-        np.save(file, np.concatenate(batches), allow_pickle=False)
+    for path, values in ((out, np.concatenate(batches)), (out.with_name("labels.npy"), labels)):
+        with atomic_file(path) as temporary, temporary.open("wb") as file:
+            np.save(file, values, allow_pickle=False)
     networks = [member.network for member in members_of(denoiser)]
     cost = {
         "images": evaluation.samples,
@@ -84,31 +89,32 @@ def draw(
     index_set: tuple[int, ...],
     sampler: Sampler,
     x: torch.Tensor,
+    labels: NDArray[np.int64],
     seed: int,
     first: int = 0,
     guidance_scale: float = 1.0,
 ) -> torch.Tensor:
     """Return the images that noise leads to, (B, C, H, W): numbers ``first`` and on of the stream ``seed``.
 
-    Image k is a function of (seed, k) and of its class, k modulo the number of classes, whatever the batch or device.
+    Image k is a function of (seed, k) and of its class, whatever the batch or device.
 
     Args:
         denoiser: what is sampled, on the device of ``x``.
         index_set: (T',) the teacher's indices to visit.
         sampler: how.
         x: (B, C, H, W) ``initial_noise`` of these numbers.
+        labels: (B,) the classes to make, where the denoiser knows some.
         seed: of the noise at the steps of a random sampler.
         first: number of the first image.
         guidance_scale: of classifier-free guidance; 1 for none.
     """
-    classes = sample_labels(first, len(x), denoiser.classes)
-    labels = None if classes is None else torch.from_numpy(classes).to(x.device)
+    classes = None if denoiser.classes is None else torch.from_numpy(labels).to(x.device)
 
     def noise_of_step(k: int) -> torch.Tensor:
         return torch.from_numpy(step_noise(seed, k, first, len(x), tuple(x.shape[1:]))).to(x.device)
 
     with torch.inference_mode():
-        return sample(denoiser.given(labels, guidance_scale), index_set, sampler, x, noise_of_step)
+        return sample(denoiser.given(classes, guidance_scale), index_set, sampler, x, noise_of_step)
 
 
 def load_sampled(

@@ -42,19 +42,19 @@ def write_pairs(spec: Spec, seed: int, model: Path, out: Path, *, device: torch.
     index_set = make_index_set("linspace", spec.schedule.timesteps, pairs.steps)
     shape = (spec.data.channels, spec.data.image_size, spec.data.image_size)
     noise_seed, size = derived_seed(seed, _STREAM), spec.evaluation.batch_size
-    images, labels = [], []
+    labels = sample_labels(0, pairs.count, teacher.classes)
+    images = []
     with ProgressLog(f"{spec.name}: pairs", -(-pairs.count // size), size) as progress:
         for first in range(0, pairs.count, size):
             count = min(size, pairs.count - first)
             x = torch.from_numpy(initial_noise(noise_seed, first, count, shape)).to(device)
-            made = draw(teacher, index_set, _DDIM, x, noise_seed, first, pairs.guidance_scale)
-            chosen = sample_labels(first, count, teacher.classes)
-            labels.append(np.full(count, -1) if chosen is None else chosen)
+            chosen = labels[first : first + count]
+            made = draw(teacher, index_set, _DDIM, x, chosen, noise_seed, first, pairs.guidance_scale)
             images.append(made.cpu().numpy().astype(np.float16))
             if progress.due(len(images)):
                 progress.show(len(images))
     facts = {"schema": 1, "seed": noise_seed, "teacher": card["depends_on"], "pairs": pairs.model_dump(mode="json")}
     with atomic_folder(out) as temporary:
         np.save(temporary / "images.npy", np.concatenate(images), allow_pickle=False)
-        np.save(temporary / "labels.npy", np.concatenate(labels).astype(np.int64), allow_pickle=False)
+        np.save(temporary / "labels.npy", labels, allow_pickle=False)
         write_json(temporary / "pairs.json", facts)

@@ -102,6 +102,7 @@ def train_student(
         SfddmError: a model folder is not the one it should be, or an input is missing or not asked for.
     """
     training, who = stage.training, f"{stage.row} {stage.training.name}"
+    writes = is_first_process()
     store = open_store(inputs.data / "train")
     teacher, teacher_card = load_model(inputs.teacher)
     _check_model(inputs.teacher, teacher_card, stage.learns_from, who)
@@ -140,7 +141,7 @@ def train_student(
         title=f"{stage.origin.experiment}: {who}, seed {stage.seed}",
         pairs=pairs,
     )
-    if not is_first_process():
+    if not writes:
         return
     card = make_card(stage.origin, store, method=stage.row, fold=training.name, seed=stage.seed, result=result, key=key)
     guided = 1 if stage.method.guidance_scale == 1.0 else 2

@@ -65,7 +65,11 @@ def train_teacher(stage: TeacherTraining, data: Path, out: Path, *, state: Path 
         out: the model folder to write.
         state: where checkpoints live, each in a folder named after what its training depends on; None: reports/state.
         device: where to compute.
+
+    Raises:
+        SfddmError: the store or the pretrained pipeline cannot be read, or a launcher's variables are stray.
     """
+    writes = is_first_process()
     store = open_store(data / "train")
     key = stage.key | {"data": store.digest}
     if stage.teacher.pretrained:
@@ -88,7 +92,7 @@ def train_teacher(stage: TeacherTraining, data: Path, out: Path, *, state: Path 
             device=device,
             title=f"{stage.origin.experiment}: teacher, seed {stage.seed}",
         )
-    if not is_first_process():
+    if not writes:
         return
     card = make_card(stage.origin, store, method="teacher", fold="teacher", seed=stage.seed, result=result, key=key)
     save_model(out, denoiser, card | {"student_evaluations": 1, "teacher_evaluations": 0})

@@ -34,7 +34,9 @@ case $verb in
   distill) mkdir -p "$out"; echo weights > "$out/card.json" ;;
   pairs) mkdir -p "$out"; echo pairs > "$out/pairs.json" ;;
   reference) mkdir -p "$out"; echo features > "$out/features.npz"; echo floor > "$out/score.json" ;;
-  sample) echo images > "$out"; echo "OMP_NUM_THREADS=$OMP_NUM_THREADS spin $GOMP_SPINCOUNT" > "${out%.npy}.json" ;;
+  sample)
+    echo images > "$out"; echo labels > "${out%samples.npy}labels.npy"
+    echo "OMP_NUM_THREADS=$OMP_NUM_THREADS spin $GOMP_SPINCOUNT" > "${out%.npy}.json" ;;
   evaluate) echo score > "$out" ;;
   collect) mkdir -p "$out"; cat "${given[1]}" > "$out/metrics.json"; echo images > "$out/samples.npz" ;;
   report) for name in table.html table.md table.tex metrics.json; do echo "${given[*]}" > "$out/$name"; done ;;

@@ -17,7 +17,7 @@ from support.point_runs import FILE, SPEC, collected, make_spec, points
 
 from sfddm.data.fetch import fetch
 from sfddm.data.spec import DataSpec
-from sfddm.data.store import verify_store
+from sfddm.data.store import open_store
 from sfddm.diffusion.gaussians import petals
 from sfddm.evaluation.agreement import measure_agreement
 from sfddm.evaluation.figures import figures_of
@@ -27,7 +27,7 @@ from sfddm.evaluation.metrics import reference_statistics
 from sfddm.extractors.extract import extract_features
 from sfddm.extractors.points import LENGTH, coordinates_of, fourier_features
 from sfddm.records.record import sample_grid
-from sfddm.report.collect import KEPT_POINTS, _first_images
+from sfddm.report.collect import KEPT_POINTS, _first_samples
 from sfddm.report.points import are_points, panel, share_near
 from sfddm.report.render import read_content, render_html
 from sfddm.runtime.errors import SfddmError
@@ -41,7 +41,7 @@ def data_section(**options: Any) -> Any:
 
 def test_the_store_holds_the_mixture_in_256_levels(tmp_path: Path) -> None:
     fetch(data_section(splits=["train", "test"]), tmp_path)
-    train, test = (verify_store(tmp_path / split) for split in ("train", "test"))
+    train, test = (open_store(tmp_path / split) for split in ("train", "test"))
     assert train.images.shape == (3000, 1, 1, 2)
     assert train.manifest["class_names"] == [f"arm {number}" for number in range(8)]
     mixture, found = petals(), train.images.reshape(-1, 2) / 127.5 - 1
@@ -53,9 +53,9 @@ def test_the_store_holds_the_mixture_in_256_levels(tmp_path: Path) -> None:
         assert np.square(apart).mean() == pytest.approx(2 * 0.04**2, rel=0.2)
     assert not np.array_equal(train.images, test.images)
     fetch(data_section(), tmp_path / "again")
-    assert verify_store(tmp_path / "again" / "train").digest == train.digest
+    assert open_store(tmp_path / "again" / "train").digest == train.digest
     fetch(data_section(seed=1), tmp_path / "other")
-    assert verify_store(tmp_path / "other" / "train").digest != train.digest
+    assert open_store(tmp_path / "other" / "train").digest != train.digest
 
 
 @pytest.mark.parametrize("wrong", [{"channels": 3}, {"image_size": 2}, {"images": 0}, {"center_crop": 1}])
@@ -163,10 +163,10 @@ def test_evaluating_points_imports_no_torch_fidelity() -> None:
 
 def test_more_points_than_images_are_kept(tmp_path: Path) -> None:
     np.save(tmp_path / "points.npy", points(KEPT_POINTS + 5))
-    assert len(_first_images(tmp_path / "points.npy", None, "sample")) == KEPT_POINTS
+    assert len(_first_samples(tmp_path / "points.npy", KEPT_POINTS + 5)) == KEPT_POINTS
     np.save(tmp_path / "two.npy", np.zeros((5, 2, 2, 2), np.uint8))
     with pytest.raises(SfddmError, match=r"points \(N, 1, 1, 2\), got uint8 of shape \(5, 2, 2, 2\)"):
-        _first_images(tmp_path / "two.npy", None, "sample")
+        _first_samples(tmp_path / "two.npy", 5)
     assert not are_points(np.zeros((5, 1, 1, 3), np.uint8))
 
 

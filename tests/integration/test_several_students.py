@@ -14,11 +14,10 @@ from support.several_students import make_spec
 
 from sfddm.data.fetch import fetch
 from sfddm.diffusion.index_sets import make_index_set
-from sfddm.diffusion.randomness import sample_labels
 from sfddm.evaluation.by_class import figures_by_class
 from sfddm.evaluation.metrics import reference_statistics
 from sfddm.evaluation.reference import write_reference
-from sfddm.evaluation.score import score
+from sfddm.evaluation.score import open_labels, score
 from sfddm.methods.base import Sampler
 from sfddm.networks.model_folder import load_companions, load_model
 from sfddm.runtime.errors import SfddmError
@@ -124,11 +123,13 @@ def test_together_they_make_every_class_and_are_scored_class_by_class(
     spec, root = trained
     models = [folder(root, model) for model in spec.sampled_models("msd", 1)]
     sample_row(spec, "msd", 1, models, tmp_path / "samples.npy", device=CPU)
-    images = np.load(tmp_path / "samples.npy")
+    images, labels = np.load(tmp_path / "samples.npy"), np.load(tmp_path / "labels.npy")
+    assert labels.dtype == np.int64
+    assert labels.tolist() == [k % 8 for k in range(320)]
     for i, classes in enumerate([[0, 2, 4, 6], [1, 3, 5, 7]]):
         alone = tmp_path / f"alone-{i}" / "samples.npy"
         sample_row(spec, "msd", 1, [models[i]], alone, device=CPU)
-        mine = np.isin(sample_labels(0, 320, 8), classes)
+        mine = np.isin(labels, classes)
         assert np.abs(images[mine].astype(int) - np.load(alone)[mine]).max() <= 1, "a smaller batch may round otherwise"
     cost = json.loads((tmp_path / "samples.json").read_text())
     assert cost["parameters"] == 2 * cost["active_parameters"]
@@ -137,6 +138,32 @@ def test_together_they_make_every_class_and_are_scored_class_by_class(
     by_class = json.loads((tmp_path / "score.json").read_text())["by_class"]
     assert [row["class"] for row in by_class] == list(range(8))
     assert all(row["images"] == 40 and row["low"] <= row["kid"] <= row["high"] for row in by_class)
+    order = np.random.default_rng(0).permutation(320)
+    np.save(tmp_path / "samples.npy", images[order])
+    np.save(tmp_path / "labels.npy", labels[order])
+    score(spec, tmp_path / "samples.npy", tmp_path / "reference", tmp_path / "again.json")
+    again = json.loads((tmp_path / "again.json").read_text())["by_class"]
+    assert [row["hits"] for row in again] == pytest.approx([row["hits"] for row in by_class]), "labels are read"
+    assert [row["kid"] for row in again] == pytest.approx([row["kid"] for row in by_class])
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        (None, "no such file; `sfddm sample` writes it"),
+        (np.zeros(319, np.int64), r"holds int64 \(319,\), labels must be int64 \(320,\) or more"),
+        (np.zeros((320, 1), np.int64), r"holds int64 \(320, 1\)"),
+        (np.zeros(320, np.uint8), "holds uint8"),
+        (np.full(320, -1), "holds -1 to -1, labels must be 0 to 7"),
+        (np.arange(320) % 9, "holds 0 to 8, labels must be 0 to 7"),
+    ],
+)
+def test_labels_that_do_not_fit_the_samples_are_refused(tmp_path: Path, labels: Any, sentence: str) -> None:
+    path = tmp_path / "labels.npy"
+    if labels is not None:
+        np.save(path, labels)
+    with pytest.raises(SfddmError, match=rf"labels\.npy: {sentence}"):
+        open_labels(path, 320, 8)
 
 
 def test_guidance_changes_what_is_sampled(trained: tuple[Spec, Path], tmp_path: Path) -> None:
@@ -220,10 +247,9 @@ def test_pairs_and_classes_that_are_missing_are_asked_for() -> None:
 
 def test_the_kid_of_a_class_is_that_of_its_images_alone() -> None:
     spec = make_spec()
-    labels = sample_labels(0, 320, 8)
-    assert labels is not None
+    labels = np.random.default_rng(1).permutation(np.arange(320) % 8)
     x, y = np.random.default_rng(0).standard_normal((2, 320, 5)).astype(np.float32)
-    found = figures_by_class(x + labels[:, None], reference_statistics(y, 3, labels=labels), 8, spec.evaluation)
+    found = figures_by_class(x + labels[:, None], labels, reference_statistics(y, 3, labels=labels), 8, spec.evaluation)
 
     def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return (a.astype(np.float64) @ b.astype(np.float64).T / 5 + 1) ** 3
@@ -236,13 +262,13 @@ def test_the_kid_of_a_class_is_that_of_its_images_alone() -> None:
 
 def test_classes_that_were_swapped_are_found_out() -> None:
     spec = make_spec()
-    labels = sample_labels(0, 320, 8)
-    assert labels is not None
+    labels = np.random.default_rng(1).permutation(np.arange(320) % 8)
     centres = 8.0 * np.eye(8)
     noise = np.random.default_rng(0).standard_normal((2, 320, 8))
     reference = reference_statistics((centres[labels] + noise[0]).astype(np.float32), 3, labels=labels)
-    right = figures_by_class((centres[labels] + noise[1]).astype(np.float32), reference, 8, spec.evaluation)
-    wrong = figures_by_class((centres[(labels + 1) % 8] + noise[1]).astype(np.float32), reference, 8, spec.evaluation)
+    made = (centres[labels] + noise[1]).astype(np.float32)
+    right = figures_by_class(made, labels, reference, 8, spec.evaluation)
+    wrong = figures_by_class(made, (labels + 1) % 8, reference, 8, spec.evaluation)
     assert all(row["hits"] > 0.95 for row in right)
     assert all(row["hits"] < 0.05 for row in wrong)
     assert max(row["kid"] for row in right) < min(row["kid"] for row in wrong)

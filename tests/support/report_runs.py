@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sfddm.data.store import write_store
 from sfddm.spec.experiment import Spec
 from sfddm.spec.load import parse_spec
 
@@ -98,12 +99,13 @@ def make_runs(spec: Spec, runs: Path, values: dict[tuple[str, int, int], float] 
             put_json(place / "score.json", {"schema": 1, "rows": figures(value), "protocol": protocol})
             put_images(place / "samples.npy", 100, steps)
             put_json(place / "samples.json", {"images": 100, "seconds": 2.0, "nfe": steps, "hardware": "2 cores"})
-            for fold in method.folds(steps):
+            for fold in method.plan(steps).trainings:
                 evaluations = (method.student_evaluations, method.teacher_evaluations)
                 put_json(folder / row / f"fold-{fold.name}" / "card.json", card(500, evaluations))
     floor = protocol | {"generated_images": 50}
     put_json(runs / "reference" / "score.json", {"schema": 1, "rows": figures(93.0), "protocol": floor})
-    put_images(runs / "data" / "train" / "images.npy", 70, 9)
+    real = np.random.default_rng(9).integers(0, 256, (70, 8, 8, 1), np.uint8)
+    write_store(runs / "data" / "train", "digits 8x8", {}, (8, 8, 1), ((image, 0) for image in real), count=70)
     return runs
 
 

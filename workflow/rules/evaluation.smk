@@ -29,6 +29,7 @@ rule sample:
         models=sampled_models,
     output:
         images=f"{SEED}/{{method}}/steps-{{steps}}/samples.npy",
+        labels=f"{SEED}/{{method}}/steps-{{steps}}/labels.npy",
         cost=f"{SEED}/{{method}}/steps-{{steps}}/samples.json",
     log:
         "reports/logs/{experiment}/seed-{seed}/{method}/sample-{steps}.log",
@@ -50,6 +51,7 @@ rule sample:
 rule evaluate:
     input:
         images=rules.sample.output.images,
+        labels=rules.sample.output.labels,
         features=rules.reference.output.features,
     output:
         f"{SEED}/{{method}}/steps-{{steps}}/score.json",

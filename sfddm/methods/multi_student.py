@@ -113,13 +113,13 @@ class MultiStudent(Method):
         from torch.nn import ModuleDict
 
         from sfddm.methods.objective import Objective
-        from sfddm.networks.build import Critic, middle_width
+        from sfddm.networks.auxiliary import Critic
 
         if training.stage == "tsm":
             return Objective(student, teacher, score_matching_loss, evaluations=self._evaluations())
         auxiliary = ModuleDict({"fake": copy.deepcopy(teacher.denoiser).requires_grad_(True)})
         if training.stage == "adm":
-            auxiliary["critic"] = Critic(middle_width(teacher.denoiser.network))
+            auxiliary["critic"] = Critic(teacher.denoiser.network.bottleneck_width)
         return Objective(
             student,
             teacher,
@@ -249,7 +249,7 @@ def critic_error(fake: Denoiser, critic: nn.Module, real: Tensor, made: Tensor, 
 
 def generator_error(networks: Networks, fake: Denoiser, critic: nn.Module, noised_made: Tensor, t: Tensor) -> Tensor:
     """Return the generator's loss against the critic, which it does not change."""
-    from sfddm.networks.build import held_fixed
+    from sfddm.networks.auxiliary import held_fixed
 
     with held_fixed(networks.auxiliary):  # type: ignore[arg-type]
         return softplus_mean(-critic(fake.middle_features(noised_made, t)))

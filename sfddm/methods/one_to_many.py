@@ -95,9 +95,11 @@ class OneToMany(Method):
 
         if not self.options.feature_weight:
             return Objective(student, teacher, self.loss)
-        from sfddm.networks.build import feature_projection
+        from torch.nn import ModuleDict
 
-        return Objective(student, teacher, self.loss, auxiliary=feature_projection(student, teacher.denoiser))
+        ours, theirs = student.network, teacher.denoiser.network
+        projection = ours.linear_map(ours.feature_width, theirs.feature_width)
+        return Objective(student, teacher, self.loss, auxiliary=ModuleDict({"projection": projection}))
 
     def loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
         """Return the equation above, in the quantity that the student predicts, plus the weighted feature term.

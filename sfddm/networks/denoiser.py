@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sfddm.diffusion.index_sets import check_index_set
 from sfddm.diffusion.process import (
     CLEAN,
     NoiseLevel,
@@ -19,44 +17,9 @@ from sfddm.diffusion.process import (
     consistency_prediction,
     prediction_from,
 )
-from sfddm.diffusion.schedule import Float64, Schedule
-
-
-@dataclass(frozen=True)
-class Steps:
-    """Which of the teacher's steps a model stands for, and what its time embedding sees there.
-
-    Attributes:
-        timesteps: T of the teacher at the root.
-        index_set: (T',) the teacher's indices, increasing, in [0, T).
-        conditioning: (T',) the number fed to the time embedding at each.
-        alphas_bar: (T',) float64 cumulative alphas at each.
-    """
-
-    timesteps: int
-    index_set: tuple[int, ...]
-    conditioning: tuple[int, ...]
-    alphas_bar: Float64
-
-    def __post_init__(self) -> None:
-        check_index_set(self.index_set, self.timesteps)
-        if not len(self.index_set) == len(self.conditioning) == len(self.alphas_bar):
-            raise ValueError("index_set, conditioning and alphas_bar must have one entry for each step")
-
-    @classmethod
-    def of_teacher(cls, schedule: Schedule) -> Steps:
-        """Return all T steps of a teacher, each conditioned on its own index."""
-        every = tuple(range(schedule.timesteps))
-        return cls(schedule.timesteps, every, every, schedule.alphas_bar)
-
-    def subsequence(self, index_set: tuple[int, ...], conditioning: tuple[int, ...]) -> Steps:
-        """Return the steps of a student of this model.
-
-        Raises:
-            ValueError: this model does not stand for one of the indices.
-        """
-        positions = [self.index_set.index(t) for t in index_set]
-        return Steps(self.timesteps, index_set, conditioning, self.alphas_bar[positions])
+from sfddm.diffusion.schedule import Schedule
+from sfddm.networks.base import Condition, Network
+from sfddm.networks.steps import Steps
 
 
 class Denoiser(nn.Module):
@@ -71,6 +34,7 @@ class Denoiser(nn.Module):
         guidance_scale: w of classifier-free guidance, set by :meth:`given`.
     """
 
+    network: Network
     labels: Tensor | None = None
     guidance_scale: float = 1.0
     index_set: Tensor
@@ -79,13 +43,13 @@ class Denoiser(nn.Module):
     signal: Tensor
     sigma: Tensor
 
-    def __init__(self, network: nn.Module, prediction: PredictionKind, steps: Steps) -> None:
+    def __init__(self, network: Network, prediction: PredictionKind, steps: Steps) -> None:
         super().__init__()
         self.network = network
         self._called: tuple[Callable[..., Any]] = (network,)  # in a tuple: no second entry among the weights
         self.prediction: PredictionKind = prediction
         self.steps = steps
-        self.classes = classes_of(network)
+        self.classes = network.classes
         schedule = Schedule(steps.alphas_bar)
         position = torch.full((steps.timesteps,), len(steps.index_set))  # an index beyond the end: looking it up fails
         position[list(steps.index_set)] = torch.arange(len(steps.index_set))
@@ -128,16 +92,20 @@ class Denoiser(nn.Module):
 
         What is guided is linear in x0 and in eps at one (x, t), so that guiding either of them gives the same.
         """
-        condition = self.conditioning[self.position[t]]
+        numbers = self.conditioning[self.position[t]]
         if self.classes is None:
-            return _output_of(self._called[0](x, condition))
+            return self._ask(x, Condition(numbers))
         none = torch.full_like(t, self.classes)
         labels = none if self.labels is None else self.labels
         if self.guidance_scale == 1.0 or self.labels is None:
-            return _output_of(self._called[0](x, condition, class_labels=labels))
-        twice = self._called[0](x.repeat(2, 1, 1, 1), condition.repeat(2), class_labels=torch.cat([labels, none]))
-        with_class, without = _output_of(twice).chunk(2)
+            return self._ask(x, Condition(numbers, labels))
+        twice = self._ask(x.repeat(2, 1, 1, 1), Condition(numbers.repeat(2), torch.cat([labels, none])))
+        with_class, without = twice.chunk(2)
         return torch.lerp(without, with_class, self.guidance_scale)
+
+    def _ask(self, x: Tensor, condition: Condition) -> Tensor:
+        output: Tensor = self._called[0](x, condition)
+        return output.float()
 
     def level(self, t: Tensor) -> NoiseLevel:
         """Return the noise level at t, shaped (B, 1, 1, 1)."""
@@ -158,40 +126,15 @@ class Denoiser(nn.Module):
         Of a U-Net: the output of the last up-block, before the final normalisation and convolution, (B, D, H, W). Of a
         perceptron: what its last linear map sees, (B, D). With guidance, those of the classes given.
         """
-        caught: list[Tensor] = []
-        bare = self.network
-        last: nn.Module = bare.conv_norm_out if hasattr(bare, "conv_norm_out") else bare.out  # type: ignore[assignment]
-        handle = last.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0]))
-        try:
+        with self.network.catching_features() as caught:
             prediction = self.predict(x, t)
-        finally:
-            handle.remove()
         return prediction, caught[0][: len(x)].float()
 
     def middle_features(self, x: Tensor, t: Tensor) -> Tensor:
         """Return the features (B, D, h, w) that leave the U-Net's middle block, or (B, D) the perceptron's last one."""
-        caught: list[Tensor] = []
-        bare = self.network
-        middle: nn.Module = bare.mid_block if hasattr(bare, "mid_block") else bare.blocks[-1]  # type: ignore[assignment, index]
-        handle = middle.register_forward_hook(lambda module, inputs, output: caught.append(output))
-        try:
+        with self.network.catching_bottleneck() as caught:
             self.raw(x, t)
-        finally:
-            handle.remove()
         return caught[0][: len(x)].float()
-
-
-def classes_of(network: nn.Module) -> int | None:
-    """Return the number of classes that a network takes labels of, besides "no class"; None where it takes none."""
-    config = getattr(network, "config", {})
-    if "classes" in config:  # a perceptron's
-        return config["classes"]
-    embeddings = config.get("num_class_embeds")
-    return None if embeddings is None else int(embeddings) - 1
-
-
-def _output_of(output: Any) -> Tensor:
-    return (output.sample if hasattr(output, "sample") else output).float()
 
 
 class FrozenDenoiser:

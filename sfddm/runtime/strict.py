@@ -28,11 +28,13 @@ class Registered:
         package: the registry's folder.
         base: what its entries are derived from: a ``Strict`` with ``key`` among its fields.
         key: the key that names the entry.
+        default: the entry that is meant where the key is absent; None: the key is needed.
     """
 
     package: str
     base: type[Strict]
     key: str
+    default: str | None = None
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Let the named entry check the value; pydantic calls this."""
@@ -49,7 +51,7 @@ class Registered:
     def _checked(self, value: object) -> object:
         if not isinstance(value, Mapping):
             return value  # an entry already, or what the field's own type refuses
-        known, name = entries(self.package, self.base), value.get(self.key)
+        known, name = entries(self.package, self.base), value.get(self.key, self.default)
         if isinstance(name, str) and name in known:
             return known[name].model_validate(value)
         facts = {"given": repr(name) if self.key in value else "none", "known": ", ".join(known)}

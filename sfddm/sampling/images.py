@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sfddm.diffusion.randomness import initial_noise, sample_labels, step_noise
 from sfddm.methods.base import Sampler
-from sfddm.networks.build import parameter_count
+from sfddm.networks.base import parameter_count
 from sfddm.networks.denoiser import Denoiser
 from sfddm.networks.ensemble import Ensemble
 from sfddm.networks.model_folder import load_model

@@ -108,8 +108,8 @@ class Spec(Strict):
             raise ValueError(
                 f"evaluation.extractor: must be points for a source of points, and for no other; {source} gives {given}"
             )
-        if points and self.network.kind != "mlp":
-            raise ValueError(f"network.kind: must be mlp for the source {source}: a U-Net cannot halve a single pixel")
+        if points and not self.network.takes_points:
+            raise ValueError(f"network.kind: must be mlp for the source {source}: {self.network.kind} needs images")
         if points and (self.evaluation.audit or self.evaluation.interpolation):
             raise ValueError("evaluation.audit, evaluation.interpolation: are for images, not for points")
 

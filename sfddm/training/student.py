@@ -18,9 +18,9 @@ from sfddm.methods import make_method
 from sfddm.methods.base import Training
 from sfddm.methods.objective import Objective
 from sfddm.methods.options import MethodOptions, TrainingOptions
-from sfddm.networks.build import build_network, first_weights_of, network_config
+from sfddm.networks.build import build_network, first_weights_of
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
-from sfddm.networks.model_folder import load_companions, load_model, plain_config, save_model
+from sfddm.networks.model_folder import load_auxiliary, load_model, save_model
 from sfddm.runtime.device import is_first_process
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import digest_of, read_json
@@ -170,13 +170,13 @@ def make_student(stage: StudentTraining, teacher: Denoiser, start: Denoiser | No
     if start is not None:
         network = copy.deepcopy(start.network).requires_grad_(True)
     elif own is not None:
-        config = plain_config(teacher.network)
+        config = teacher.network.config
         own = own.model_copy(update={"classes": teacher.classes})
-        network = build_network(network_config(own, config["sample_size"], config["in_channels"]), seed)
+        network = build_network(own.config(config["sample_size"], config["in_channels"]), seed)
     elif training.initialisation == "teacher":
         network = copy.deepcopy(teacher.network).requires_grad_(True)
     else:
-        network = build_network(plain_config(teacher.network), seed)
+        network = build_network(teacher.network.config, seed)
     steps = teacher.steps.subsequence(training.index_set, training.conditioning or training.index_set)
     return Denoiser(network, training.prediction or teacher.prediction, steps)
 
@@ -189,7 +189,7 @@ def make_objective(
     with first_weights_of(derived_seed(stage.seed, who_of(stage), "companions")):
         objective = method.objective(stage.training, student, teacher)
     if start is not None:
-        load_companions(start, objective.auxiliary)
+        load_auxiliary(start, objective.auxiliary)
     return objective
 
 

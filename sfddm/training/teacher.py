@@ -15,10 +15,11 @@ from sfddm.diffusion.spec import ScheduleSpec
 from sfddm.methods.base import Batch, Loss, Networks
 from sfddm.methods.objective import Objective
 from sfddm.methods.teacher import denoising_loss
-from sfddm.networks.build import build_network, network_config
-from sfddm.networks.denoiser import Denoiser, Steps
+from sfddm.networks.build import build_network
+from sfddm.networks.denoiser import Denoiser
 from sfddm.networks.model_folder import load_pretrained, save_model
 from sfddm.networks.spec import NetworkSpec
+from sfddm.networks.steps import Steps
 from sfddm.runtime.device import is_first_process
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import digest_of
@@ -78,8 +79,7 @@ def train_teacher(stage: TeacherTraining, data: Path, out: Path, *, state: Path 
     else:
         assert stage.teacher.training is not None
         channels, size, _ = stage.shape
-        config = network_config(stage.network, size, channels)
-        network = build_network(config, derived_seed(stage.seed, "teacher", "weights"))
+        network = build_network(stage.network.config(size, channels), derived_seed(stage.seed, "teacher", "weights"))
         denoiser = Denoiser(network, stage.network.prediction, Steps.of_teacher(stage.schedule.build()))
         checkpoint = (state or Path("reports/state")) / digest_of(key)[:16] / "checkpoint.safetensors"
         result = train(

@@ -27,8 +27,9 @@ from sfddm.evaluation.metrics import (
 )
 from sfddm.methods.base import Beside, Loss
 from sfddm.methods.teacher import denoising_loss
-from sfddm.networks.build import build_network, network_config
-from sfddm.networks.denoiser import Denoiser, FrozenDenoiser, Steps
+from sfddm.networks.build import build_network
+from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+from sfddm.networks.steps import Steps
 from sfddm.runtime import fork_server
 from sfddm.sampling.images import draw
 from sfddm.spec.load import load_spec
@@ -68,7 +69,7 @@ def training_rate(row: str) -> float:
     """Return the images a second that a row of digits sees in training; of a student, in its last fold to 8 steps."""
     spec = load_spec("digits")
     method, prediction = spec.method(row), spec.network.prediction
-    config = network_config(spec.network, spec.data.image_size, spec.data.channels)
+    config = spec.network.config(spec.data.image_size, spec.data.channels)
     steps = Steps.of_teacher(spec.schedule.build())
     fold = None if row == "teacher" else method.folds(8)[-1]
     teacher = FrozenDenoiser(Denoiser(build_network(config, 0), prediction, steps))
@@ -95,7 +96,7 @@ def training_and_sampling() -> dict[str, float]:
     """Return images a second of digits' network: in the methods' training loops, and sampled in 8 steps."""
     found = {f"training, {row}, images/s": training_rate(row) for row in ("teacher", "progressive", "sfddm")}
     spec = load_spec("digits")
-    config = network_config(spec.network, spec.data.image_size, spec.data.channels)
+    config = spec.network.config(spec.data.image_size, spec.data.channels)
     teacher = Denoiser(build_network(config, 0), spec.network.prediction, Steps.of_teacher(spec.schedule.build()))
     x = torch.from_numpy(initial_noise(0, 0, 256, (1, 8, 8)))
     ddim = spec.method("ddim")

@@ -23,7 +23,7 @@ class Perceptron(Network):
     The map in sees each coordinate and its sines and cosines (Fourier features, Tancik et al. 2020).
 
     Attributes:
-        config: from which ``Perceptron(config)`` builds the same network: ``kind`` "mlp", ``sample_size``, ``in_channels``,
+        config: from which ``Perceptron(config)`` builds the same network: ``kind``, ``sample_size``, ``in_channels``,
             ``width``, ``depth`` and ``classes`` (None, or n; label n then means "no class").
     """
 

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sfddm.network_spec import MLPSpec
 from support.exact_networks import tiny_denoiser
 from tiny_data import LABELS, pictures
 
 from sfddm.data.store import open_store, write_store
 from sfddm.diffusion.schedule import make_schedule
-from sfddm.networks.build import build_network, network_config
-from sfddm.networks.denoiser import Denoiser, Steps
-from sfddm.networks.model_folder import load_companions, load_model, save_model
+from sfddm.networks.build import build_network
+from sfddm.networks.denoiser import Denoiser
+from sfddm.networks.kinds.perceptron import PerceptronOptions
+from sfddm.networks.model_folder import load_auxiliary, load_model, save_model
+from sfddm.networks.steps import Steps
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import write_json
 
@@ -41,13 +42,13 @@ def make_model(folder: Path) -> None:
 
 
 def make_perceptron(folder: Path) -> None:
-    network = build_network(network_config(MLPSpec(kind="mlp", width=8, depth=1), 1, 2), seed=0)
+    network = build_network(PerceptronOptions(kind="mlp", width=8, depth=1).config(1, 2), seed=0)
     save_model(folder, Denoiser(network, "v", Steps.of_teacher(make_schedule("cosine", 8))), CARD, auxiliary())
 
 
 def open_model(folder: Path) -> None:
     load_model(folder)
-    load_companions(folder, auxiliary())
+    load_auxiliary(folder, auxiliary())
 
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
@@ -109,7 +110,7 @@ def test_auxiliary_weights_are_the_models_own(tmp_path: Path, change: str) -> No
         path.write_bytes((tmp_path / "other" / "companions.safetensors").read_bytes())
     load_model(tmp_path / "it")
     with pytest.raises(SfddmError, match=r"companions\.safetensors: (no such file|its sha256 is)"):
-        load_companions(tmp_path / "it", auxiliary())
+        load_auxiliary(tmp_path / "it", auxiliary())
 
 
 def test_auxiliary_weights_must_be_finite(tmp_path: Path) -> None:
@@ -117,14 +118,14 @@ def test_auxiliary_weights_must_be_finite(tmp_path: Path) -> None:
     networks.load_state_dict({name: value / 0 for name, value in networks.state_dict().items()})
     save_model(tmp_path / "it", tiny_denoiser(size=4), CARD, networks)
     with pytest.raises(SfddmError, match=r"companions\.safetensors: the weights projection\..* must be finite"):
-        load_companions(tmp_path / "it", auxiliary())
+        load_auxiliary(tmp_path / "it", auxiliary())
 
 
 def test_a_model_without_auxiliary_weights_leaves_them_as_they_are(tmp_path: Path) -> None:
     save_model(tmp_path / "it", tiny_denoiser(size=4), CARD)
     networks = auxiliary()
     before = {name: value.clone() for name, value in networks.state_dict().items()}
-    load_companions(tmp_path / "it", networks)
+    load_auxiliary(tmp_path / "it", networks)
     assert all(torch.equal(value, before[name]) for name, value in networks.state_dict().items())
 
 
@@ -133,6 +134,6 @@ def test_a_card_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
     card: dict[str, Any] = json.loads((tmp_path / "it" / "card.json").read_text())
     del card["content_sha256"]
     write_json(tmp_path / "it" / "card.json", card)
-    for read in (load_model, lambda folder: load_companions(folder, auxiliary())):
+    for read in (load_model, lambda folder: load_auxiliary(folder, auxiliary())):
         with pytest.raises(SfddmError, match=r"card\.json: lacks content_sha256"):
             read(tmp_path / "it")

@@ -19,7 +19,7 @@ from sfddm.evaluation.metrics import reference_statistics
 from sfddm.evaluation.reference import write_reference
 from sfddm.evaluation.score import open_labels, score
 from sfddm.methods.base import Sampler
-from sfddm.networks.model_folder import load_companions, load_model
+from sfddm.networks.model_folder import load_auxiliary, load_model
 from sfddm.runtime.errors import SfddmError
 from sfddm.samplers.base import sample
 from sfddm.sampling.images import flops, sample_row
@@ -111,7 +111,7 @@ def test_a_stage_goes_on_with_the_fake_scores_of_the_one_before(trained: tuple[S
     companions = method.companions(fold, teacher, teacher)
     assert companions is not None
     fresh = {name: value.clone() for name, value in companions.state_dict().items()}
-    load_companions(root / "msd" / "1.dm-0", companions)
+    load_auxiliary(root / "msd" / "1.dm-0", companions)
     loaded = companions.state_dict()
     assert not torch.equal(loaded["fake.network.enter.weight"], fresh["fake.network.enter.weight"])
     assert torch.equal(loaded["critic.out.weight"], fresh["critic.out.weight"]), "DM has no critic"

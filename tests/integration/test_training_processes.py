@@ -12,7 +12,7 @@ import yaml
 from support.several_students import make_spec
 
 from sfddm.data.fetch import fetch
-from sfddm.networks.model_folder import load_companions, load_model
+from sfddm.networks.model_folder import load_auxiliary, load_model
 from sfddm.sampling.pairs import write_pairs
 from sfddm.training.student import distill_fold
 from sfddm.training.teacher import train_teacher
@@ -49,7 +49,7 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
         student, card = load_model(folder)
         assert card["images_seen"] == 64
         companions = torch.nn.ModuleDict({"fake": load_model(teacher)[0]})
-        load_companions(folder, companions)
+        load_auxiliary(folder, companions)
         networks.append(torch.nn.ModuleDict({"student": student.network, "companions": companions}).state_dict())
     start = load_model(teacher)[0].network.state_dict()
     for name, weights in networks[0].items():

@@ -29,10 +29,12 @@ from sfddm.methods.multi_student import (
     generate,
     score_matching_loss,
 )
-from sfddm.networks.build import Critic, build_network, network_config
-from sfddm.networks.denoiser import Denoiser, FrozenDenoiser, Steps
+from sfddm.networks.auxiliary import Critic
+from sfddm.networks.build import build_network
+from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.networks.ensemble import Ensemble
-from sfddm.networks.spec import MLPSpec
+from sfddm.networks.kinds.perceptron import PerceptronOptions
+from sfddm.networks.steps import Steps
 from sfddm.runtime.errors import SfddmError
 from sfddm.samplers.base import sample
 
@@ -56,7 +58,7 @@ def draw(mixture: Mixture, count: int) -> torch.Tensor:
 
 
 def perceptron(classes: int | None = None, seed: int = 0) -> Denoiser:
-    config = network_config(MLPSpec(kind="mlp", width=16, depth=1, classes=classes), 1, 2)
+    config = PerceptronOptions(kind="mlp", width=16, depth=1, classes=classes).config(1, 2)
     return Denoiser(build_network(config, seed), "v", Steps.of_teacher(SCHEDULE))
 
 
@@ -238,7 +240,7 @@ class _Store:
 
 class _Spec:
     def __init__(self, classes: int | None) -> None:
-        self.network = MLPSpec(kind="mlp", classes=classes)
+        self.network = PerceptronOptions(kind="mlp", classes=classes)
 
 
 @given(students=st.integers(2, 10), partition=st.sampled_from(["consecutive", "random"]), classes=st.integers(10, 12))

@@ -16,6 +16,7 @@ from sfddm.diffusion.schedule import make_schedule
 from sfddm.methods import make_method
 from sfddm.methods.base import Beside, Sampler
 from sfddm.methods.one_to_many import OneToMany, OneToManyOptions
+from sfddm.networks.base import Condition
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.networks.ensemble import Ensemble
 from sfddm.runtime.errors import SfddmError
@@ -117,7 +118,7 @@ def test_the_loss_is_zero_for_a_copy_and_counts_the_difference_otherwise(predict
         wrong = method.loss(other, FrozenDenoiser(teacher), x0, noise, k).total
         t = student.index_set[k]
         x_t = student.level(t).signal * x0 + student.level(t).sigma * noise
-        expected = (other.network(x_t, t).sample - teacher.network(x_t, t).sample).square().mean()
+        expected = (other.network(x_t, Condition(t)) - teacher.network(x_t, Condition(t))).square().mean()
     assert float(wrong) == pytest.approx(float(expected), rel=1e-4), "in what the networks themselves predict"
 
 

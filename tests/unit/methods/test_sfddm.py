@@ -17,6 +17,7 @@ from sfddm.methods.base import Sampler
 from sfddm.methods.ddim import DDIM
 from sfddm.methods.options import MethodOptions
 from sfddm.methods.sfddm import SFDDM, SFDDMOptions
+from sfddm.networks.base import Condition
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.runtime.errors import SfddmError
 from sfddm.samplers.base import sample
@@ -100,7 +101,7 @@ def loss_written_out(
         x_t = (sqrt(a) * x0[i : i + 1] + sqrt(1 - a) * noise[i : i + 1]).float()
         step = torch.tensor([t])
         said, wanted = (
-            model.network(x_t, number).sample
+            model.network(x_t, Condition(number))
             for model, number in ((student, torch.tensor([student.steps.conditioning[int(k[i])]])), (teacher, step))
         )
         difference = (said - wanted).double()

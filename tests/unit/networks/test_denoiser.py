@@ -11,8 +11,9 @@ from support.mixture_networks import mixture_denoiser, two_islands
 from sfddm.diffusion.gaussians import posterior_mean, score
 from sfddm.diffusion.randomness import dropped, sample_labels
 from sfddm.diffusion.schedule import make_schedule
-from sfddm.networks.build import build_unet, unet_config
-from sfddm.networks.denoiser import Denoiser, FrozenDenoiser, Steps
+from sfddm.networks.build import build_network
+from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+from sfddm.networks.steps import Steps
 from sfddm.runtime.errors import SfddmError
 from sfddm.training.loop import _known_labels
 
@@ -22,7 +23,7 @@ STEPS = torch.arange(8, 56, 3)
 
 
 def conditional_unet() -> Denoiser:
-    network = build_unet(unet_config(TINY_NETWORK.model_copy(update={"classes": 3}), 8, 1), seed=0)
+    network = build_network(TINY_NETWORK.model_copy(update={"classes": 3}).config(8, 1), seed=0)
     return Denoiser(network, "v", Steps.of_teacher(SCHEDULE)).eval()
 
 

@@ -75,7 +75,7 @@ def test_saving_and_loading_changes_no_bit(
         assert card["weights_sha256"] == hashlib.sha256(one).hexdigest()
         x, t = normal(2, 1, 4, 4), torch.tensor([model.steps.index_set[0], model.steps.index_set[-1]])
         with torch.no_grad():
-            assert torch.equal(model(x, t), loaded.eval()(x, t))
+            assert torch.equal(model.raw(x, t), loaded.eval().raw(x, t))
 
 
 def stock_images(folder: Path, steps: int, seed: int) -> torch.Tensor:
@@ -229,7 +229,7 @@ def test_a_damaged_folder_is_refused(tmp_path: Path, damage: str) -> None:
 def test_a_pretrained_pipeline_with_a_weight_that_is_nan_is_refused(tmp_path: Path) -> None:
     save_model(tmp_path / "model", tiny_denoiser(make_schedule("linear", 64), size=4), {})
     edit_weights(put_in_a_weight(float("nan")))(tmp_path / "model")
-    with pytest.raises(SfddmError, match=r"model: the weights conv_out\.bias must be finite"):
+    with pytest.raises(SfddmError, match=r"model: the weights unet\.conv_out\.bias must be finite"):
         load_pretrained(tmp_path / "model", 64)
 
 

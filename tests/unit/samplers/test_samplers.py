@@ -20,6 +20,7 @@ from sfddm.diffusion.process import NoiseLevel, Prediction, prediction_from
 from sfddm.diffusion.randomness import initial_noise, step_noise
 from sfddm.diffusion.schedule import Schedule, ScheduleKind, make_schedule
 from sfddm.methods.base import Sampler
+from sfddm.networks.base import Condition
 from sfddm.networks.denoiser import Denoiser
 from sfddm.networks.model_folder import save_model
 from sfddm.runtime.errors import SfddmError
@@ -127,11 +128,11 @@ def test_one_ddim_step_of_a_student_is_the_papers_formula() -> None:
         student = Denoiser(teacher.network, "epsilon", steps)
         before, here = (float(alphas_bar[t]) for t in pair)
         with torch.no_grad():
-            eps = teacher.network(x, torch.tensor([pair[1]] * 2)).sample.double()
+            eps = teacher.network(x, Condition(torch.tensor([pair[1]] * 2))).double()
             x_before = sqrt(before) * (x.double() - sqrt(1 - here) * eps) / sqrt(here) + sqrt(1 - before) * eps
             ours = ddim_step(student.predict(x, student.batch_of(pair[1], 2)), here, before)
             # from there to the clean image: x0 = (x - sqrt(1 - a) eps) / sqrt(a)
-            last = teacher.network(x_before.float(), torch.tensor([pair[0]] * 2)).sample.double()
+            last = teacher.network(x_before.float(), Condition(torch.tensor([pair[0]] * 2))).double()
             clean = (x_before - sqrt(1 - before) * last) / sqrt(before)
             walked = sample(student, pair, DDIM, x, no_noise)
         scale = float(x_before.abs().max())
@@ -163,7 +164,7 @@ def test_ddim_on_a_subsequence_of_the_teacher_agrees_with_diffusers(kind: Any, s
     x = noise = normal(2, 1, 8, 8)
     with torch.no_grad():
         for t in scheduler.timesteps:
-            eps = teacher.network(x, t).sample
+            eps = teacher.network(x, Condition(t))
             x = scheduler.step(eps, t, x, eta=0.0, use_clipped_model_output=clip).prev_sample
         ours = sample(teacher, index_set, Sampler("ddim", 0.0, clip), noise, no_noise)
     torch.testing.assert_close(ours, x, rtol=1e-4, atol=1e-4 * float(x.abs().max()))

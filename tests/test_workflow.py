@@ -176,6 +176,11 @@ def test_a_row_that_is_measured_further_changes_no_figure_that_is_there(finished
     assert finished.planned() == {"agree": 2, "collect": 1, "report": 1}
 
 
+def test_the_words_of_a_spec_train_nothing_again(finished: Checkout) -> None:
+    finished.edit("params/smoke.yaml", "title: Smoke test", "title: Another title\nnotes: [New words.]")
+    assert finished.planned() == {"collect": 1, "report": 1}
+
+
 def test_students_that_share_the_work_are_jobs_of_their_own_and_one_job_samples_them(tmp_path: Path) -> None:
     """Two share the classes, after pairs of the teacher; three the steps of another student, after a first phase."""
     checkout = Checkout(tmp_path)

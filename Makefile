@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := table
-.PHONY: table test lint format schema dag constraints install
+.PHONY: table test lint format dag constraints install
 
 table: install
 	snakemake --cores $(CORES) reports/table.html
@@ -43,10 +43,6 @@ format: install
 	ruff check --fix .
 	ruff format .
 	snakefmt --line-length 120 Snakefile workflow
-
-# After a change to sfddm/spec.py or to a method's options.
-schema: install
-	sfddm spec schema > workflow/schemas/spec.schema.json
 
 # After a change to the rules; needs graphviz.
 dag: install

@@ -21,6 +21,8 @@ from sfddm.evaluation.score import score
 from sfddm.randomness import epoch_order
 from sfddm.torchvision_operators import declare_missing_operators
 
+pytestmark = pytest.mark.slow
+
 
 def fidelity_distance(x: np.ndarray, y: np.ndarray) -> float:
     declare_missing_operators()

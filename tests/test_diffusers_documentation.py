@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from exact_networks import tiny_denoiser
 
@@ -15,6 +16,8 @@ from sfddm.denoiser import Denoiser
 from sfddm.diffusion.samplers import sample
 from sfddm.methods.base import Sampler
 from sfddm.model_folder import save_model
+
+pytestmark = pytest.mark.slow
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "diffusers.md"
 INDEX_SET = (7, 15, 23, 31, 39, 47, 55, 63)

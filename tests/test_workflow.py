@@ -18,6 +18,8 @@ from jsonschema import Draft202012Validator
 
 from sfddm.machine import available_cores
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 FRONT_DOORS = ["Snakefile", "dvc.yaml", ".dvcignore", ".dvc/config", "params", "workflow", "profiles", "sfddm"]
 STAND_IN = """#!/usr/bin/env bash

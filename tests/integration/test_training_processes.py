@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 import yaml
 from support.several_students import make_spec
@@ -16,6 +17,8 @@ from sfddm.networks.model_folder import load_auxiliary, load_model
 from sfddm.sampling.pairs import write_pairs
 from sfddm.training.student import distill_fold
 from sfddm.training.teacher import train_teacher
+
+pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
 

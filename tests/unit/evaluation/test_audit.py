@@ -21,6 +21,8 @@ from sfddm.extractors.extract import EXTRACTORS, extract_features
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.torchvision_operators import declare_missing_operators
 
+pytestmark = pytest.mark.slow
+
 
 def fidelity_distance(x: np.ndarray, y: np.ndarray) -> float:
     declare_missing_operators()

@@ -19,7 +19,7 @@ from sfddm.samplers.base import sample
 
 pytestmark = pytest.mark.slow
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "diffusers.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "diffusers.md"
 INDEX_SET = (7, 15, 23, 31, 39, 47, 55, 63)
 
 

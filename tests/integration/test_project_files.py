@@ -13,7 +13,7 @@ import yaml
 
 import sfddm
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_citation_changelog_and_package_name_one_version_and_licence() -> None:

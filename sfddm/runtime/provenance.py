@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
 import os
 import platform
 import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,59 +32,62 @@ LIBRARIES = (
 )
 
 
-def code_digest(*modules: str, opaque: Iterable[str] = (), files: Iterable[Path] = ()) -> str:
+def code_digest(*modules: str, files: Iterable[Path] = ()) -> str:
     """Return the sha256 of everything of this package that the modules execute.
 
-    That is the modules themselves and, over and over, what they import from this package: at the top, inside
-    functions, and the packages they lie in. Imports for type checkers only do not count, nor do imports by a
-    computed name. Comments, docstrings and formatting do not change the digest.
+    That is the modules themselves and, over and over, what they import from this package (a plug-in: from its own,
+    too): at the top, inside functions, and the packages they lie in. Imports for type checkers only do not count, nor
+    do imports by a computed name. Comments, docstrings and formatting do not change the digest.
 
     Args:
-        modules: full names, for example ``sfddm.training.teacher``.
-        opaque: modules whose own text counts but not what they import, such as a registry of all its entries.
+        modules: full names, for example ``sfddm.training.teacher``; a plug-in that is loaded counts by its name.
         files: other files that count byte for byte, for example templates.
 
     Raises:
         SfddmError: a module or file does not exist, or a module is not Python.
     """
     digest = hashlib.sha256()
-    for name in closure(*modules, opaque=opaque):
+    for name in closure(*modules):
         digest.update(f"{name} {_module_digest(_module_file(name))}\n".encode())
     for file in sorted(files):
         digest.update(f"{file.name} {hashlib.sha256(_read(file)).hexdigest()}\n".encode())
     return digest.hexdigest()
 
 
-def closure(*modules: str, opaque: Iterable[str] = ()) -> list[str]:
+def closure(*modules: str) -> list[str]:
     """Return the names of all modules behind ``code_digest``, in alphabetical order.
 
     Raises:
         SfddmError: a module does not exist or is not Python.
     """
-    closed, found, waiting = set(opaque), set[str](), list(modules)
+    found, waiting = set[str](), list(modules)
     while waiting:
         name = waiting.pop()
         if name in found:
             continue
         found.add(name)
-        if "." in name:
-            waiting.append(name.rpartition(".")[0])
-        file = _module_file(name)
-        if name not in closed:
-            waiting.extend(_imported(file, name))
+        parent = name.rpartition(".")[0]
+        if parent and _find_module(parent):
+            waiting.append(parent)
+        waiting.extend(_imported(_module_file(name), name))
     return sorted(found)
 
 
 def _find_module(name: str) -> Path | None:
+    if not _same_package(name, PACKAGE):
+        with suppress(ImportError, ValueError):
+            found = importlib.util.find_spec(name)
+            return Path(found.origin) if found and found.has_location and found.origin else None
+        return None
     place = ROOT.joinpath(*name.split(".")[1:])
     candidates = (place / "__init__.py", place.with_name(f"{place.name}.py"))
     return next((file for file in candidates if file.is_file()), None)
 
 
 def _module_file(name: str) -> Path:
-    file = _find_module(name) if _in_package(name) else None
+    file = _find_module(name)
     if file is None:
-        raise SfddmError(f"{name}: there is no such module in the package {PACKAGE} at {ROOT}")
+        raise SfddmError(f"{name}: there is no such module in the package {PACKAGE} at {ROOT}, nor a plug-in")
     return file
 
 
@@ -103,7 +108,7 @@ def _tree(file: Path) -> ast.Module:
 
 @cache
 def _imported(file: Path, name: str) -> tuple[str, ...]:
-    """Return the modules of this package that the module ``name`` imports when it runs."""
+    """Return the modules of this package, and of its own, that the module ``name`` imports when it runs."""
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
     found = []
     for node in _executed(_tree(file)):
@@ -116,12 +121,16 @@ def _imported(file: Path, name: str) -> tuple[str, ...]:
             found.append(source)
             # ``from package import name`` imports a module where there is one of that name.
             members = [f"{source}.{alias.name}" for alias in node.names]
-            found += [member for member in members if _in_package(member) and _find_module(member)]
-    return tuple(module for module in dict.fromkeys(found) if _in_package(module))
+            found += [member for member in members if _counts(member, name) and _find_module(member)]
+    return tuple(module for module in dict.fromkeys(found) if _counts(module, name))
 
 
-def _in_package(name: str) -> bool:
-    return name == PACKAGE or name.startswith(f"{PACKAGE}.")
+def _counts(module: str, importer: str) -> bool:
+    return _same_package(module, PACKAGE) or _same_package(module, importer)
+
+
+def _same_package(one: str, other: str) -> bool:
+    return one.partition(".")[0] == other.partition(".")[0]
 
 
 def _executed(node: ast.AST) -> Iterator[ast.AST]:

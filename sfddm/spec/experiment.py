@@ -100,13 +100,14 @@ class Spec(Strict):
         return self
 
     def _check_points(self) -> None:
-        points = self.data.source == "gaussians-2d"
+        points, source = self.data.points, self.data.source
         if points != (self.evaluation.extractor == "points"):
-            raise ValueError("evaluation.extractor: must be points for the source gaussians-2d, and for no other")
-        if points and self.network.kind != "mlp":
+            given = "points" if points else "images"
             raise ValueError(
-                "network.kind: must be mlp for the source gaussians-2d: a U-Net cannot halve a single pixel"
+                f"evaluation.extractor: must be points for a source of points, and for no other; {source} gives {given}"
             )
+        if points and self.network.kind != "mlp":
+            raise ValueError(f"network.kind: must be mlp for the source {source}: a U-Net cannot halve a single pixel")
         if points and (self.evaluation.audit or self.evaluation.interpolation):
             raise ValueError("evaluation.audit, evaluation.interpolation: are for images, not for points")
 

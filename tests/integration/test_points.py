@@ -75,9 +75,15 @@ def test_images_still_have_one_channel_or_three() -> None:
     ("change", "sentence"),
     [
         ({"network": {"kind": "unet"}}, "network.kind: must be mlp"),
-        ({"evaluation": {"samples": 64}}, "evaluation.extractor: must be points for the source gaussians-2d"),
+        (
+            {"evaluation": {"samples": 64}},
+            "must be points for a source of points, and for no other; gaussians-2d gives points",
+        ),
         ({"evaluation": SPEC["evaluation"] | {"audit": ["ddim"]}}, "are for images, not for points"),
-        ({"data": {"source": "sklearn-digits", "label": "d", "image_size": 8, "channels": 1}}, "and for no other"),
+        (
+            {"data": {"source": "sklearn-digits", "label": "d", "image_size": 8, "channels": 1}},
+            "sklearn-digits gives images",
+        ),
     ],
 )
 def test_points_and_images_are_not_mixed(change: dict[str, Any], sentence: str) -> None:

@@ -119,8 +119,7 @@ def code_of(*modules: str, **options) -> str:
 
 def fetch_code(wildcards) -> str:
     """Return the digest of the code that fetches from this experiment's source; other sources do not count."""
-    source = spec_of(wildcards.experiment).data.source.replace("-", "_")
-    return code_of("sfddm.data.fetch", f"sfddm.data.sources.{source}", opaque=["sfddm.data.sources"])
+    return code_of("sfddm.data.fetch", type(spec_of(wildcards.experiment).data).__module__)
 
 
 def method_code(stage: str):

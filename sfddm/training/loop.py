@@ -18,7 +18,7 @@ from sfddm.diffusion.randomness import dropped, training_noise
 from sfddm.methods.base import Loss, TrainingOptions
 from sfddm.networks.denoiser import Denoiser
 from sfddm.runtime.errors import SfddmError
-from sfddm.runtime.progress import ProgressLog
+from sfddm.runtime.progress import Progress
 from sfddm.training.checkpoint import Averages, load_checkpoint, save_checkpoint
 from sfddm.training.ema import MovingAverage
 from sfddm.training.feed import Feed
@@ -125,7 +125,7 @@ def train(
     known = None if student.classes is None else _known_labels(labels, student.classes)
     feed = Feed(images, known, options.batch_size, seed, options.shuffle, device)
     started = saved = time.monotonic()
-    with ProgressLog(title, total, options.batch_size, first) as progress:
+    with Progress(title, total, options.batch_size, first) as progress:
         for step in range(first, total):
             share = slice(accelerator.process_index, None, accelerator.num_processes)
             batch = _batch(feed, seed, step, student, options, share)

@@ -7,8 +7,8 @@ from pathlib import Path
 from sfddm.data.spec import Source, Split
 from sfddm.data.store import write_store
 from sfddm.data.transform import prepare
-from sfddm.runtime.counting import track
 from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.progress import track
 
 
 def fetch(data: Source, out: Path) -> None:

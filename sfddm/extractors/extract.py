@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfddm.extractors.points import coordinates_of, fourier_features
-from sfddm.runtime.counting import Progress
 from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.progress import Progress
 from sfddm.runtime.torchvision_operators import declare_missing_operators
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def extract_features(
     size = min(evaluation.batch_size, 64) if device == "cpu" else evaluation.batch_size
     features: dict[str, NDArray[np.float32]] = {}
     exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-    with torch.inference_mode(), exact, Progress("features", len(images), "images") as progress:
+    with torch.inference_mode(), exact, Progress("features", len(images)) as progress:
         for first in range(0, len(images), size):
             batch = torch.from_numpy(np.array(images[first : first + size])).to(device)
             batch = batch.permute(0, 3, 1, 2).expand(-1, 3, -1, -1)

@@ -20,7 +20,7 @@ from sfddm.networks.ensemble import Ensemble
 from sfddm.networks.model_folder import load_model
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_file, write_json
-from sfddm.runtime.progress import ProgressLog
+from sfddm.runtime.progress import Progress
 from sfddm.runtime.provenance import hardware
 from sfddm.samplers.base import sample
 from sfddm.spec.experiment import Spec
@@ -53,7 +53,7 @@ def sample_row(spec: Spec, row: str, steps: int, models: Sequence[Path], out: Pa
     labels = sample_labels(0, evaluation.samples, denoiser.classes)
     batches, seconds = [], 0.0
     total = -(-evaluation.samples // evaluation.batch_size)
-    with ProgressLog(f"{spec.name}: sampling {row} {steps}", total, evaluation.batch_size) as progress:
+    with Progress(f"{spec.name}: sampling {row} {steps}", total, evaluation.batch_size) as progress:
         for first in range(0, evaluation.samples, evaluation.batch_size):
             count = min(evaluation.batch_size, evaluation.samples - first)
             x = torch.from_numpy(initial_noise(evaluation.seed, first, count, shape)).to(device)

@@ -14,7 +14,7 @@ from sfddm.methods.base import Sampler
 from sfddm.networks.model_folder import load_model
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_folder, write_json
-from sfddm.runtime.progress import ProgressLog
+from sfddm.runtime.progress import Progress
 from sfddm.sampling.images import draw
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def write_pairs(spec: Spec, seed: int, model: Path, out: Path, *, device: torch.
     noise_seed, size = derived_seed(seed, _STREAM), spec.evaluation.batch_size
     labels = sample_labels(0, pairs.count, teacher.classes)
     images = []
-    with ProgressLog(f"{spec.name}: pairs", -(-pairs.count // size), size) as progress:
+    with Progress(f"{spec.name}: pairs", -(-pairs.count // size), size) as progress:
         for first in range(0, pairs.count, size):
             count = min(size, pairs.count - first)
             x = torch.from_numpy(initial_noise(noise_seed, first, count, shape)).to(device)

@@ -19,7 +19,7 @@ from sfddm.methods.base import Batch
 from sfddm.methods.objective import Objective
 from sfddm.methods.options import TrainingOptions
 from sfddm.runtime.errors import SfddmError
-from sfddm.runtime.progress import ProgressLog
+from sfddm.runtime.progress import Progress
 from sfddm.training.checkpoint import load_checkpoint, save_checkpoint
 from sfddm.training.ema import MovingAverage
 from sfddm.training.feed import Feed
@@ -116,7 +116,7 @@ def train(
         share,
     )
     started = saved = time.monotonic()
-    with ProgressLog(title, total, options.batch_size, first) as progress:
+    with Progress(title, total, options.batch_size, first) as progress:
         for step in range(first, total):
             batch, draws = source.batch(step)
             with accelerator.autocast():

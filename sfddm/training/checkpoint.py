@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from sfddm.atomic import atomic_file
+from sfddm.atomic import whole_file
 from sfddm.errors import SfddmError
 from sfddm.training.ema import MovingAverage
 
@@ -38,7 +38,7 @@ def save_checkpoint(
         tensors |= {f"{name}.{i}": value for name, value in optimizer.state.get(parameter, {}).items()}
     for name, average in averages.items():
         tensors |= {f"{name}.{i}": value for i, value in enumerate(average.average)}
-    with atomic_file(path) as temporary:
+    with whole_file(path) as temporary:
         save_file(
             {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
             temporary,
@@ -59,6 +59,8 @@ def load_checkpoint(
     """
     from safetensors import SafetensorError, safe_open
 
+    if path.is_symlink():
+        raise SfddmError(f"{path}: is a link, which a checkpoint would replace; choose another --state")
     if not path.exists():
         return 0, 0.0
     try:

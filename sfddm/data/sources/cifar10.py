@@ -13,8 +13,8 @@ import numpy as np
 from sfddm.data.download import fetch_file
 from sfddm.data.examples import Example, Examples
 from sfddm.data.spec import Cifar10, Split
-from sfddm.data.store import file_sha256
 from sfddm.errors import SfddmError
+from sfddm.outputs import file_sha256
 
 FOLDER = "cifar-10-batches-bin"
 MEMBERS: dict[Split, tuple[str, ...]] = {

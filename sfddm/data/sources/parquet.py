@@ -10,8 +10,8 @@ from typing import Any
 from sfddm.data.decode import decode_image
 from sfddm.data.examples import NO_LABEL, Example, Examples
 from sfddm.data.spec import Parquet, Split
-from sfddm.data.store import file_sha256
 from sfddm.errors import SfddmError
+from sfddm.outputs import file_sha256
 
 BATCH_ROWS = 256
 

@@ -168,8 +168,8 @@ OUTS = [
     ".", "..", "x", "mine", "mine/x", "mine/new", "mine/x/table.html", "mine/x/../link", "link", "link/x", "new/new",
     "notes.txt", "notes.txt/x", "run", "run/data", "run/data/train", "run/data/train/new", MODEL, STUDENT,
     "run/collected", "run/reference", "run/seed-0", f"{SECOND}/samples.npy", f"{SECOND}/score.json", "pictures",
-    "pictures/train", "pictures/train/cats", "pictures/new", "reports", "../beside", "../beside/x", "../work", "../work/run/..",
-    "table.html", "points.yaml", ".sfddm-outputs",
+    "pictures/train", "pictures/train/cats", "pictures/new", "reports", "../beside", "../beside/x", "../work",
+    "../work/run/..", "table.html", "points.yaml", ".sfddm-outputs",
 ]  # fmt: skip
 edits = st.tuples(
     st.sampled_from(PLACES),

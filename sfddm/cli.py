@@ -63,7 +63,7 @@ def _load(
     from sfddm.spec import find_spec, load_spec
 
     loaded = load_spec(spec)
-    named = paths_in(loaded.model_dump()[section]) if section else ()
+    named = paths_in(getattr(loaded, section).model_dump()) if section else ()
     check_outputs([find_spec(spec), *inputs, *named], files=files, folders=folders, containers=[state] if state else [])
     return loaded
 

@@ -8,86 +8,16 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import chdir
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from click.testing import Result
+from every_verb import MODEL, PICTURES, SECOND, STUDENT, VERBS, invoke, make_run, snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_data import pictures, png
-from typer.testing import CliRunner
 
-from sfddm.atomic import atomic_file, atomic_folder, write_json
-from sfddm.cli import app
+from sfddm.atomic import write_json
 from sfddm.errors import SfddmError
-
-POINTS = """
-name: points
-title: Points
-data: {source: gaussians-2d, label: Points, images: 16}
-schedule: {kind: cosine, timesteps: 8}
-network: {kind: mlp, width: 4, depth: 1, prediction: v}
-teacher: {training: {images: 8, batch_size: 4, checkpoint_seconds: 1.0e-9}}
-students: {images: 8, batch_size: 4, checkpoint_seconds: 1.0e-9}
-pairs: {count: 4, steps: 2}
-methods: {teacher: {reference_steps: 4}, sfddm: {}}
-steps: [2]
-evaluation: {extractor: points, samples: 8, batch_size: 8, blocks: 2, agreement: [sfddm]}
-"""
-PICTURES = """
-name: pictures
-title: Pictures of my own
-data: {source: imagefolder, label: mine, image_size: 2, channels: 1, folders: {train: pictures/train}}
-schedule: {kind: cosine, timesteps: 8}
-network: {channels: 8, channel_multipliers: [1], blocks_per_level: 1}
-teacher: {training: {images: 8}}
-students: {images: 8}
-methods: {ddim: {}}
-steps: [2]
-evaluation: {samples: 8}
-"""
-MODEL, STUDENT = "run/seed-0/teacher/model", "run/seed-0/sfddm/fold-2"
-FIRST, SECOND = "run/seed-0/teacher/steps-4", "run/seed-0/sfddm/steps-2"
-#: For each verb its arguments and what it reads, every path below the working folder.
-VERBS: dict[str, tuple[str, list[str]]] = {
-    "fetch": ("fetch pictures.yaml", ["pictures.yaml", "pictures/train"]),
-    "train": ("train points.yaml --data run/data", ["points.yaml", "run/data/train"]),
-    "pairs": (f"pairs points.yaml --model {MODEL}", ["points.yaml", MODEL]),
-    "distill": (
-        f"distill points.yaml --method sfddm --fold 2 --teacher {MODEL} --data run/data",
-        ["points.yaml", MODEL, "run/data/train"],
-    ),
-    "sample": (f"sample points.yaml --method sfddm --steps 2 --model {STUDENT}", ["points.yaml", STUDENT]),
-    "reference": ("reference points.yaml --data run/data", ["points.yaml", "run/data/train"]),
-    "evaluate": (
-        f"evaluate points.yaml --samples {SECOND}/samples.npy --reference run/reference",
-        ["points.yaml", f"{SECOND}/samples.npy", "run/reference"],
-    ),
-    "agree": (
-        f"agree points.yaml --samples {SECOND}/samples.npy --teacher-samples {FIRST}/samples.npy",
-        ["points.yaml", f"{SECOND}/samples.npy", f"{FIRST}/samples.npy"],
-    ),
-    "audit": (
-        f"audit points.yaml --samples {SECOND}/samples.npy --reference run/reference --data run/data",
-        ["points.yaml", f"{SECOND}/samples.npy", "run/reference", "run/data/train"],
-    ),
-    "interpolate": (
-        f"interpolate points.yaml --method sfddm --steps 2 --model {STUDENT} --teacher {MODEL}"
-        " --reference run/reference",
-        ["points.yaml", MODEL, STUDENT, "run/reference"],
-    ),
-    "collect": ("collect points.yaml --runs run", ["points.yaml", "run/data", "run/seed-0", "run/reference"]),
-    "report": ("report run/collected", ["run/collected"]),
-    "record": ("record run/collected --command x", ["run/collected"]),
-}
-Snapshot = dict[str, tuple[str, Any]]
-
-
-def invoke(arguments: str, *further: str) -> Result:
-    return CliRunner().invoke(app, [*arguments.split(), *further])
 
 
 def refused(arguments: str, *words: str) -> str:
@@ -112,28 +42,8 @@ def quick() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working folder with specs, pictures and everything that the verbs make of them, each in its usual place."""
     folder = tmp_path_factory.mktemp("finished") / "work"
-    (folder / "pictures" / "train" / "cats").mkdir(parents=True)
-    for number in range(4):
-        picture = png(pictures(2, 2, seed=number))
-        (folder / "pictures" / "train" / "cats" / f"{number}.png").write_bytes(picture)
-    (folder / "points.yaml").write_text(POINTS)
-    (folder / "pictures.yaml").write_text(PICTURES)
-    (folder / "notes.txt").write_text("notes")
-    teacher = f"sample points.yaml --method teacher --steps 4 --model {MODEL} --out {FIRST}/samples.npy"
-    first_score = f"evaluate points.yaml --samples {FIRST}/samples.npy --reference run/reference"
-    usual = {
-        "fetch points.yaml": "run/data", VERBS["train"][0]: MODEL, VERBS["distill"][0]: STUDENT, teacher: FIRST,
-        VERBS["sample"][0]: f"{SECOND}/samples.npy", VERBS["reference"][0]: "run/reference",
-        first_score: f"{FIRST}/score.json", VERBS["evaluate"][0]: f"{SECOND}/score.json",
-        VERBS["agree"][0]: f"{SECOND}/agreement.json", VERBS["collect"][0]: "run/collected",
-    }  # fmt: skip
-    usual[teacher] = f"{FIRST}/samples.npy"
-    with chdir(folder):
-        for arguments, out in usual.items():
-            result = invoke(arguments, "--out", out)
-            assert result.exit_code == 0, (arguments, result.exception)
+    make_run(folder)
     return folder
 
 
@@ -142,20 +52,6 @@ def work(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     shutil.copytree(finished, tmp_path / "work", symlinks=True)
     monkeypatch.chdir(tmp_path / "work")
     return tmp_path / "work"
-
-
-def snapshot(root: Path) -> Snapshot:
-    """Every path below ``root``: what it is, and its content or where the link points."""
-    found: Snapshot = {}
-    for place, folders, files in os.walk(root):
-        for name in (*folders, *files):
-            path = Path(place) / name
-            if path.is_symlink():
-                entry = ("link", os.readlink(path))
-            else:
-                entry = ("folder", None) if path.is_dir() else ("file", path.read_bytes())
-            found[str(path.relative_to(root))] = entry
-    return found
 
 
 # The property
@@ -296,6 +192,7 @@ def test_a_run_is_collected_and_reported_where_it_lies_but_not_over_what_is_read
     assert invoke("collect points.yaml --runs run --out run/collected").exit_code == 0
     assert invoke("report run/collected --out run").exit_code == 0
     refused("report run/collected --out run/collected", "run/collected/table.html: lies in run/collected")
+    refused("record run/collected --command x --out run/collected", "lies in run/collected")
     refused("collect points.yaml --runs run --out run/seed-0", "lies in run/seed-0")
     refused(f"pairs points.yaml --model {MODEL} --out {MODEL}", f"lies in {MODEL}")
     refused(f"pairs points.yaml --model {MODEL} --out run/seed-0", f"contains {MODEL}")
@@ -320,6 +217,15 @@ def test_an_own_output_is_replaced_until_somebody_changes_it(work: Path) -> None
     refused(command, f"{MODEL}/card.json")
     card.unlink()
     assert invoke(command).exit_code == 0, "a part of it is its own as well"
+
+
+def test_a_link_is_no_output_and_an_input_behind_one_is_an_input(work: Path) -> None:
+    (work / "link").symlink_to(work / MODEL)
+    refused("record run/collected --command x --out link", "link: not a folder that sfddm wrote")
+    refused(f"{VERBS['train'][0]} --out link", "link: not a folder that sfddm wrote")
+    refused(f"pairs points.yaml --model link --out {MODEL}", f"{MODEL}: lies in link")
+    refused(f"pairs points.yaml --model {MODEL} --out link/new", f"link/new: lies in {MODEL}")
+    refused(f"{VERBS['evaluate'][0]} --out .sfddm-outputs", ".sfddm-outputs: not a file that sfddm wrote")
 
 
 def test_an_own_file_is_replaced_until_somebody_changes_it(work: Path) -> None:
@@ -350,9 +256,6 @@ def test_a_checkpoint_that_is_a_link_stays_one(work: Path) -> None:
     assert (folder / "checkpoint.safetensors").is_symlink()
 
 
-# The list of outputs
-
-
 def test_the_list_is_read_by_sha256sum(work: Path) -> None:
     lists = list((work / "run").rglob(".sfddm-outputs"))
     assert len(lists) > 5
@@ -360,97 +263,3 @@ def test_the_list_is_read_by_sha256sum(work: Path) -> None:
         done = subprocess.run(["sha256sum", "--check", "--quiet", found.name], cwd=found.parent, check=False)
         assert done.returncode == 0, found
         assert found.stat().st_size < 1000
-
-
-def test_the_list_grows_by_new_contents_only(tmp_path: Path) -> None:
-    for content in ("a", "b", "a", "b", "a"):
-        write_json(tmp_path / "file.json", content)
-    assert len((tmp_path / ".sfddm-outputs").read_text().splitlines()) == 2
-
-
-def test_something_else_of_the_lists_name_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "other").write_text("a thesis")
-    for make in (
-        lambda path: path.write_text("a thesis"),
-        lambda path: path.symlink_to(tmp_path / "other"),
-        lambda path: path.symlink_to(tmp_path / "nowhere"),
-        lambda path: path.mkdir(),
-    ):
-        folder = Path(tempfile.mkdtemp(dir=tmp_path))
-        make(folder / ".sfddm-outputs")
-        before = snapshot(tmp_path)
-        with pytest.raises(SfddmError, match=r"\.sfddm-outputs: not a file that sfddm wrote"):
-            write_json(folder / "file.json", 1)
-        assert snapshot(tmp_path) == before
-
-
-def _write_some(folder: Path, number: int) -> None:
-    for part in range(20):
-        write_json(folder / f"{number}-{part}.json", part)
-
-
-def test_jobs_side_by_side_lose_no_line(tmp_path: Path) -> None:
-    workers = [get_context("fork").Process(target=_write_some, args=(tmp_path, number)) for number in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert len((tmp_path / ".sfddm-outputs").read_text().splitlines()) == 80
-    _write_some(tmp_path, 3)
-
-
-def test_a_kill_between_list_and_file_leaves_what_can_be_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_json(tmp_path / "file.json", "old")
-
-    def killed(*given: Any) -> Any:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", killed)
-        with pytest.raises(KeyboardInterrupt):
-            write_json(tmp_path / "file.json", "new")
-    assert (tmp_path / "file.json").read_text() == '"old"\n'
-    write_json(tmp_path / "file.json", "newer")
-
-
-def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def write(content: str) -> None:
-        with atomic_folder(tmp_path / "folder") as temporary:
-            (temporary / "file").write_text(content)
-
-    write("old")
-    before, replace, calls = snapshot(tmp_path), Path.replace, []
-
-    def fails_the_second_time(path: Path, target: Path) -> Path:
-        calls.append(path)
-        if len(calls) == 2:
-            raise OSError("no")
-        return replace(path, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", fails_the_second_time)
-        with pytest.raises(OSError, match="no"):
-            write("new")
-    assert {path: entry for path, entry in snapshot(tmp_path).items() if entry[0] == "file"} == {
-        path: entry for path, entry in before.items() if entry[0] == "file"
-    }
-    write("new")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder"]
-
-
-def test_the_root_of_the_file_system_is_no_output() -> None:
-    from sfddm.outputs import check_folder
-
-    with pytest.raises(SfddmError, match="/: is or contains the working folder"):
-        check_folder(Path("/"))
-
-
-def test_names_that_no_list_can_hold_are_written_once(tmp_path: Path) -> None:
-    with atomic_file(tmp_path / "a\nb") as temporary:
-        np.save(temporary.open("wb"), np.zeros(1))
-    with pytest.raises(SfddmError, match="not a file that sfddm wrote"), atomic_file(tmp_path / "a\nb"):
-        pass

@@ -5,12 +5,17 @@ from __future__ import annotations
 import errno
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.outputs import check_outputs, paths_in
+
+if TYPE_CHECKING:
+    from sfddm.spec.experiment import Spec
 
 app = typer.Typer(
     help="Spec-driven reproducibility harness for diffusion-model distillation.",
@@ -38,10 +43,33 @@ Models = Annotated[
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="Threads for torch; default: torch's own choice.")
 ]
-State = Annotated[
-    Path | None,
-    typer.Option("--state", help="Where checkpoints live while training [default: reports/state]."),
-]
+State = Annotated[Path, typer.Option("--state", help="Where checkpoints live while training.")]
+STATE = Path("reports/state")
+
+
+def _load(
+    spec: str,
+    inputs: Sequence[Path | None],
+    section: str | None = None,
+    *,
+    files: Sequence[Path] = (),
+    folders: Sequence[Path] = (),
+    state: Path | None = None,
+) -> Spec:
+    """Read a spec and, before anything is computed, see that what the verb writes replaces nothing of a user's.
+
+    The arguments are those of ``check_outputs``; the files that a section of the spec names are inputs as well.
+    """
+    from sfddm.spec.load import find_spec, load_spec
+
+    loaded = load_spec(spec)
+    named = paths_in(getattr(loaded, section).model_dump()) if section else ()
+    check_outputs([find_spec(spec), *inputs, *named], files=files, folders=folders, containers=[state] if state else [])
+    return loaded
+
+
+def _stores(data: Path) -> list[Path]:
+    return [data / "train", data / "test"]
 
 
 @spec_app.command("check")
@@ -90,22 +118,24 @@ def methods(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = 
 def fetch(spec: SpecArgument, out: Out) -> None:
     """Bring the images into the store, downloading them where the spec says so."""
     from sfddm.data.fetch import fetch as fetch_data
-    from sfddm.spec.load import load_spec
+    from sfddm.spec.load import find_spec, load_spec
 
-    fetch_data(load_spec(spec).data, out)
+    loaded = load_spec(spec)
+    read = [find_spec(spec), *paths_in(loaded.data.model_dump())]
+    check_outputs(read, folders=[out / split for split in loaded.data.splits])
+    fetch_data(loaded.data, out)
 
 
 @app.command()
 def train(
-    spec: SpecArgument, data: Data, out: Out, seed: Seed = 0, state: State = None, threads: Threads = None
+    spec: SpecArgument, data: Data, out: Out, seed: Seed = 0, state: State = STATE, threads: Threads = None
 ) -> None:
     """Train the teacher of one seed; an interrupted training goes on where it was."""
     from sfddm.runtime.device import leased_device
-    from sfddm.spec.load import load_spec
     from sfddm.spec.stages import teacher_training
     from sfddm.training.teacher import train_teacher
 
-    stage = teacher_training(load_spec(spec), seed)
+    stage = teacher_training(_load(spec, _stores(data), "teacher", folders=[out], state=state), seed)
     with leased_device(threads) as device:
         train_teacher(stage, data, out, state=state, device=device)
 
@@ -126,16 +156,16 @@ def distill(
         Path | None, typer.Option("--partition", help="The file that `sfddm partition` wrote.")
     ] = None,
     seed: Seed = 0,
-    state: State = None,
+    state: State = STATE,
     threads: Threads = None,
 ) -> None:
     """Train the student of one fold; an interrupted training goes on where it was."""
     from sfddm.runtime.device import leased_device
-    from sfddm.spec.load import load_spec
     from sfddm.spec.stages import student_training
     from sfddm.training.student import StudentInputs, train_student
 
-    stage = student_training(load_spec(spec), row, fold, seed)
+    read = [teacher, start, pairs, partition, *_stores(data)]
+    stage = student_training(_load(spec, read, folders=[out], state=state), row, fold, seed)
     inputs = StudentInputs(data, teacher, start, pairs, partition)
     with leased_device(threads) as device:
         train_student(stage, inputs, out, state=state, device=device)
@@ -144,11 +174,10 @@ def distill(
 @app.command()
 def partition(spec: SpecArgument, row: Row, data: Data, out: Out) -> None:
     """Share the classes among a row's students."""
-    from sfddm.spec.load import load_spec
     from sfddm.spec.stages import class_partition
     from sfddm.training.partition import write_partition
 
-    write_partition(class_partition(load_spec(spec), row), data, out)
+    write_partition(class_partition(_load(spec, _stores(data), files=[out]), row), data, out)
 
 
 @app.command()
@@ -162,9 +191,8 @@ def pairs(
     """Sample images from the teacher and keep the noise they came from, for losses that compare with them."""
     from sfddm.runtime.device import leased_device
     from sfddm.sampling.pairs import write_pairs
-    from sfddm.spec.load import load_spec
 
-    loaded = load_spec(spec)
+    loaded = _load(spec, [model], folders=[out])
     with leased_device(threads) as device:
         write_pairs(loaded, seed, model, out, device=device)
 
@@ -181,9 +209,8 @@ def sample(
     """Sample a row's images, each from its own noise, into a uint8 .npy file."""
     from sfddm.runtime.device import leased_device
     from sfddm.sampling.images import sample_row
-    from sfddm.spec.load import load_spec
 
-    loaded = load_spec(spec)
+    loaded = _load(spec, model, files=[out, *(out.parent / name for name in ("samples.json", "labels.npy"))])
     with leased_device(threads) as device:
         sample_row(loaded, row, steps, model, out, device=device)
 
@@ -193,9 +220,8 @@ def reference(spec: SpecArgument, data: Data, out: Out, threads: Threads = None)
     """Compute the features of the real images, and how far real images are from real images."""
     from sfddm.evaluation.reference import write_reference
     from sfddm.runtime.device import leased_device
-    from sfddm.spec.load import load_spec
 
-    loaded = load_spec(spec)
+    loaded = _load(spec, _stores(data), "evaluation", files=[out / "features.npz", out / "score.json"])
     with leased_device(threads) as device:
         write_reference(loaded, data, out, device=str(device))
 
@@ -211,9 +237,8 @@ def evaluate(
     """Score samples against the reference under the spec's protocol."""
     from sfddm.evaluation.score import score
     from sfddm.runtime.device import leased_device
-    from sfddm.spec.load import load_spec
 
-    loaded = load_spec(spec)
+    loaded = _load(spec, [samples, reference], "evaluation", files=[out])
     with leased_device(threads) as device:
         score(loaded, samples, reference, out, device=str(device))
 
@@ -229,9 +254,8 @@ def agree(
     """Measure how far samples lie from the teacher's from the same noise, and from its others."""
     from sfddm.evaluation.agreement import measure_agreement
     from sfddm.runtime.device import leased_device
-    from sfddm.spec.load import load_spec
 
-    loaded = load_spec(spec)
+    loaded = _load(spec, [samples, teacher_samples], "evaluation", files=[out])
     with leased_device(threads) as device:
         measure_agreement(loaded, samples, teacher_samples, out, device=str(device))
 
@@ -243,9 +267,8 @@ def audit(
     """Score the very same samples under several protocols."""
     from sfddm.evaluation.audit import audit as audit_samples
     from sfddm.runtime.device import leased_device
-    from sfddm.spec.load import load_spec
 
-    loaded = load_spec(spec)
+    loaded = _load(spec, [samples, reference, *_stores(data)], "evaluation", files=[out])
     with leased_device(threads) as device:
         audit_samples(loaded, samples, reference, data, out, device=str(device))
 
@@ -264,9 +287,8 @@ def interpolate(
     """Sample along paths between two noises, student and teacher, and measure how smooth the paths are."""
     from sfddm.evaluation.interpolation import interpolate as interpolate_row
     from sfddm.runtime.device import leased_device
-    from sfddm.spec.load import load_spec
 
-    loaded = load_spec(spec)
+    loaded = _load(spec, [*model, teacher, reference], "evaluation", folders=[out])
     with leased_device(threads) as device:
         interpolate_row(loaded, row, steps, model, teacher, reference, out, device)
 
@@ -281,7 +303,10 @@ def collect(
     from sfddm.report.collect import collect as collect_rows
     from sfddm.spec.load import load_spec
 
-    collect_rows(load_spec(spec), runs, out)
+    loaded = load_spec(spec)
+    read = [runs / "data", runs / "reference", *(runs / f"seed-{seed}" for seed in loaded.seeds)]
+    check_outputs(read, files=[out / "metrics.json", out / "samples.npz"])
+    collect_rows(loaded, runs, out)
 
 
 @app.command()
@@ -292,8 +317,10 @@ def report(
     out: Annotated[Path, typer.Option("--out", help="The folder to write into.")] = Path("reports"),
 ) -> None:
     """Render table.html, table.md, table.tex and metrics.json."""
-    from sfddm.report.render import render
+    from sfddm.claims import CLAIMS_FOLDER
+    from sfddm.report.render import FILES, render
 
+    check_outputs([*collected, CLAIMS_FOLDER], files=[out / name for name in FILES])
     render(collected, out)
 
 
@@ -327,8 +354,10 @@ def record(
     out: Out,
 ) -> None:
     """Publish a run as a small folder: table, metrics, spec, sample grid, README."""
+    from sfddm.claims import CLAIMS_FOLDER
     from sfddm.records.record import write_record
 
+    check_outputs([collected, CLAIMS_FOLDER], folders=[out])
     write_record(collected, out, command)
 
 

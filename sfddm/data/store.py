@@ -21,6 +21,7 @@ from sfddm.data.examples import NO_LABEL, Image
 from sfddm.data.transform import Shape
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_folder, read_json, write_json
+from sfddm.runtime.outputs import file_sha256
 
 SCHEMA = 1
 IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
@@ -62,7 +63,7 @@ def write_store(
     Images are written as they come, so a store may be larger than memory.
 
     Args:
-        folder: the store; replaced if it exists.
+        folder: the store; replaced where it is one that was written here, unchanged.
         label: how figures from these images are labelled.
         source: the spec's data section as JSON, for the manifest.
         shape: (H, W, C) of every image.
@@ -113,12 +114,6 @@ def open_store(folder: Path) -> Store:
         raise SfddmError(f"{folder / MANIFEST}: not the manifest of a store with schema {SCHEMA}; fetch it again")
     images, labels = (_map_array(folder / name, manifest["sha256"][name]) for name in (IMAGES, LABELS))
     return Store(folder, images, labels, manifest, manifest["digest"])
-
-
-def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file's content in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:

@@ -24,6 +24,9 @@ from sfddm.runtime.files import atomic_file
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+#: What a report consists of.
+FILES = ("table.html", "table.md", "table.tex", "metrics.json")
+
 
 def render(collected: list[Path], out: Path, claims: Path = CLAIMS_FOLDER) -> None:
     """Write ``table.html``, ``table.md``, ``table.tex`` and ``metrics.json`` into ``out``.
@@ -40,13 +43,13 @@ def render(collected: list[Path], out: Path, claims: Path = CLAIMS_FOLDER) -> No
             claims is broken.
     """
     content = read_content(collected, claims)
-    files = {
-        "table.html": render_html(content),
-        "table.md": _render_text(content, "table.md", formats.markdown_text),
-        "table.tex": _render_text(content, "table.tex", formats.latex_text),
-        "metrics.json": json.dumps(merged(content), indent=2, sort_keys=True, allow_nan=False) + "\n",
-    }
-    for name, text in files.items():
+    texts = (
+        render_html(content),
+        _render_text(content, "table.md", formats.markdown_text),
+        _render_text(content, "table.tex", formats.latex_text),
+        json.dumps(merged(content), indent=2, sort_keys=True, allow_nan=False) + "\n",
+    )
+    for name, text in zip(FILES, texts, strict=True):
         with atomic_file(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Files and folders that are either whole or absent."""
+"""Files and folders that are either whole or absent, and replace only what was written here."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.outputs import check_file, check_folder, real_path, record_file, record_folder
 
 #: The key under which a JSON file may state the sha256 of all else in it.
 CONTENT_SHA256 = "content_sha256"
@@ -24,8 +25,17 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; it takes the name ``path`` when the block ends without an error.
 
     Raises:
-        SfddmError: no space is left on the device.
+        SfddmError: what has the name is not sfddm's own output, unchanged; or no space is left on the device.
     """
+    with whole_file(path) as temporary:
+        yield temporary
+        check_file(path)
+        record_file(path, temporary)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Like ``atomic_file``, for what is no output: it replaces whatever has the name, and lists nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
@@ -44,19 +54,35 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; it replaces ``path`` when the block ends without an error.
 
     Raises:
-        SfddmError: no space is left on the device.
+        SfddmError: what has the name is not sfddm's own output, all of it unchanged; or no space is left on the device.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    place = real_path(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
     try:
         with _space_left(path):
             yield temporary
             temporary.chmod(0o755)
-            if path.exists():
-                shutil.rmtree(path)
-            temporary.replace(path)
+            record_folder(temporary)
+            check_folder(path)
+            _put_in_place(temporary, place)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put_in_place(new: Path, place: Path) -> None:
+    """Give ``new`` the name ``place``; whenever this is killed, what had the name before is whole or ``new`` has it."""
+    if not place.exists():
+        new.replace(place)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+    place.replace(old)
+    try:
+        new.replace(place)
+    except BaseException:
+        old.replace(place)
+        raise
+    shutil.rmtree(old)
 
 
 def digest_of(value: Any) -> str:

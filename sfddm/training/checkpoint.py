@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from sfddm.runtime.errors import SfddmError
-from sfddm.runtime.files import atomic_file
+from sfddm.runtime.files import whole_file
 from sfddm.training.ema import MovingAverage
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -35,7 +35,7 @@ def save_checkpoint(
         tensors |= {f"{name}.{i}": value for name, value in optimizer.state.get(parameter, {}).items()}
     if average is not None:
         tensors |= {f"average.{i}": value for i, value in enumerate(average.average)}
-    with atomic_file(path) as temporary:
+    with whole_file(path) as temporary:
         save_file(
             {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
             temporary,
@@ -56,6 +56,8 @@ def load_checkpoint(
     """
     from safetensors import SafetensorError, safe_open
 
+    if path.is_symlink():
+        raise SfddmError(f"{path}: is a link, which a checkpoint would replace; choose another --state")
     if not path.exists():
         return 0, 0.0
     try:

@@ -13,8 +13,8 @@ from pydantic import model_validator
 
 from sfddm.data.examples import Example, Examples
 from sfddm.data.spec import Download, ImageSource, Split
-from sfddm.data.store import file_sha256
 from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.outputs import file_sha256
 
 FOLDER = "cifar-10-batches-bin"
 MEMBERS: dict[Split, tuple[str, ...]] = {

@@ -12,8 +12,8 @@ from pydantic import Field, model_validator
 from sfddm.data.decode import decode_image
 from sfddm.data.examples import NO_LABEL, Example, Examples
 from sfddm.data.spec import ImageSource, Sha256, Split
-from sfddm.data.store import file_sha256
 from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.outputs import file_sha256
 
 BATCH_ROWS = 256
 

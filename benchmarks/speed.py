@@ -25,11 +25,12 @@ from sfddm.evaluation.metrics import (
     precision_and_recall,
     reference_statistics,
 )
-from sfddm.methods.base import Beside, Loss
+from sfddm.methods.base import Beside
 from sfddm.methods.teacher import denoising_loss
 from sfddm.networks.build import build_network
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.networks.steps import Steps
+from sfddm.objectives.terms import Loss
 from sfddm.runtime import fork_server
 from sfddm.sampling.images import draw
 from sfddm.spec.load import load_spec

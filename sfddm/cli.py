@@ -162,7 +162,8 @@ def distill(
     """Train the student of one fold; an interrupted training goes on where it was."""
     from sfddm.runtime.device import leased_device
     from sfddm.spec.stages import student_training
-    from sfddm.training.student import StudentInputs, train_student
+    from sfddm.training.sections import StudentInputs
+    from sfddm.training.student import train_student
 
     read = [teacher, start, pairs, partition, *_stores(data)]
     stage = student_training(_load(spec, read, folders=[out], state=state), row, fold, seed)
@@ -174,8 +175,8 @@ def distill(
 @app.command()
 def partition(spec: SpecArgument, row: Row, data: Data, out: Out) -> None:
     """Share the classes among a row's students."""
+    from sfddm.evaluation.class_partition import write_partition
     from sfddm.spec.stages import class_partition
-    from sfddm.training.partition import write_partition
 
     write_partition(class_partition(_load(spec, _stores(data), files=[out]), row), data, out)
 

@@ -9,21 +9,20 @@ reading a spec stays fast.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sfddm.diffusion.index_sets import check_index_set, make_index_set
 from sfddm.diffusion.process import PredictionKind
 from sfddm.diffusion.schedule import Schedule
 from sfddm.methods.options import MethodOptions, SamplerKind, TrainingOptions
+from sfddm.objectives.terms import Batch, Loss, Networks
 from sfddm.runtime.errors import SfddmError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
     from sfddm.diffusion.draws import Draws
-    from sfddm.methods.objective import Objective
     from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+    from sfddm.objectives.objective import Objective
 
 
 @dataclass(frozen=True)
@@ -105,77 +104,6 @@ class Plan:
         return tuple(training for training in self.trainings if training.name in self.sampled)
 
 
-@dataclass(frozen=True)
-class Loss:
-    """A loss and its parts. ``total`` is a scalar to minimise; ``parts`` are detached scalars for the log.
-
-    ``trains_student`` is False in a step that trains the auxiliary networks alone.
-    """
-
-    total: Tensor
-    parts: dict[str, Tensor] = field(default_factory=dict)
-    trains_student: bool = True
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Images that the teacher made, with the noise they came from; (B, C, H, W) float32 each.
-
-    Attributes:
-        labels: (B,) int64 classes, None where there are none.
-    """
-
-    noise: Tensor
-    images: Tensor
-    labels: Tensor | None
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one step sees.
-
-    Attributes:
-        x0: (B, C, H, W) float32 images in [-1, 1].
-        noise: (B, C, H, W) float32, standard normal.
-        k: (B,) int64 positions in the student's index set.
-        labels: (B,) int64 classes of x0; None where the student's network takes none.
-        step: from 0.
-        pairs: of the teacher, where the training asks for them.
-    """
-
-    x0: Tensor
-    noise: Tensor
-    k: Tensor
-    labels: Tensor | None = None
-    step: int = 0
-    pairs: Pairs | None = None
-
-
-@dataclass(frozen=True)
-class Networks:
-    """The networks that a loss asks, those with classes bound to the batch's.
-
-    Attributes:
-        student: the network in training; its ``index_set`` is the training's.
-        teacher: what it learns from.
-        auxiliary: what is trained beside the student, by name.
-        average: a moving average of the student, where the objective keeps one.
-    """
-
-    student: Denoiser
-    teacher: FrozenDenoiser
-    auxiliary: nn.ModuleDict | dict[str, Any] = field(default_factory=dict)
-    average: FrozenDenoiser | None = None
-
-
-@dataclass(frozen=True)
-class Evaluations:
-    """Evaluations of a network for one image in one training step, on average."""
-
-    student: float = 1
-    teacher: float = 1
-
-
 class Method(ABC):
     """One way to sample in few steps. Subclasses set ``name``, ``title``, ``reference`` and ``Options``."""
 
@@ -205,7 +133,7 @@ class Method(ABC):
 
     def objective(self, training: Training, student: Denoiser, teacher: FrozenDenoiser) -> Objective:
         """Return what the training minimises, with all that only its loss needs."""
-        from sfddm.methods.objective import Objective
+        from sfddm.objectives.objective import Objective
 
         return Objective(student, teacher, self.loss)
 

@@ -14,14 +14,15 @@ from pydantic import Field
 
 from sfddm.diffusion.index_sets import make_index_set
 from sfddm.diffusion.process import ddim_move, mean_squared_error, q_sample
-from sfddm.methods.base import Batch, Evaluations, Loss, Method, Networks, Plan, Training
+from sfddm.methods.base import Method, Plan, Training
 from sfddm.methods.options import MethodOptions
+from sfddm.objectives.terms import Batch, Evaluations, Loss, Networks
 from sfddm.runtime.errors import SfddmError
 
 if TYPE_CHECKING:
     from sfddm.diffusion.draws import Draws
-    from sfddm.methods.objective import Objective
     from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+    from sfddm.objectives.objective import Objective
 
 
 class ConsistencyOptions(MethodOptions):
@@ -73,7 +74,7 @@ class Consistency(Method):
 
     def objective(self, training: Training, student: Denoiser, teacher: FrozenDenoiser) -> Objective:
         """Keep a moving average of the student, which gives the target."""
-        from sfddm.methods.objective import Objective
+        from sfddm.objectives.objective import Objective
 
         asked = Evaluations(teacher=2)  # the teacher's step and the target
         return Objective(student, teacher, self.loss, evaluations=asked, average_decay=self.options.target_decay)

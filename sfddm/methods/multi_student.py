@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from sfddm.diffusion.process import mean_absolute_error, mean_squared_error, q_sample, training_target
-from sfddm.methods.base import Batch, Evaluations, Loss, Method, Networks, Pairs, Plan, Share, Training
+from sfddm.methods.base import Method, Plan, Share, Training
 from sfddm.methods.options import MethodOptions, StepCount, TrainingOptions
+from sfddm.objectives.terms import Batch, Evaluations, Loss, Networks, Pairs
 from sfddm.runtime.errors import SfddmError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from sfddm.diffusion.draws import Draws
-    from sfddm.methods.objective import Objective
     from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+    from sfddm.objectives.objective import Objective
 
 
 class MultiStudentOptions(MethodOptions):
@@ -112,8 +113,8 @@ class MultiStudent(Method):
 
         from torch.nn import ModuleDict
 
-        from sfddm.methods.objective import Objective
         from sfddm.networks.auxiliary import Critic
+        from sfddm.objectives.objective import Objective
 
         if training.stage == "tsm":
             return Objective(student, teacher, score_matching_loss, evaluations=self._evaluations())

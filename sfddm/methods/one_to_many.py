@@ -17,8 +17,9 @@ from pydantic import Field
 
 from sfddm.diffusion.partition import Parts, equal_log_snr_parts, equal_parts, parts_at
 from sfddm.diffusion.process import mean_squared_error, q_sample, training_target
-from sfddm.methods.base import Batch, Loss, Method, Networks, Plan, Training
+from sfddm.methods.base import Method, Plan, Training
 from sfddm.methods.options import MethodOptions, TrainingOptions
+from sfddm.objectives.terms import Batch, Loss, Networks
 from sfddm.runtime.errors import SfddmError
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
     from sfddm.diffusion.draws import Draws
     from sfddm.diffusion.process import Prediction
-    from sfddm.methods.objective import Objective
     from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+    from sfddm.objectives.objective import Objective
 
 
 class OneToManyOptions(MethodOptions):
@@ -91,7 +92,7 @@ class OneToMany(Method):
 
     def objective(self, training: Training, student: Denoiser, teacher: FrozenDenoiser) -> Objective:
         """Learn a linear map from the student's features to the teacher's, where features are compared."""
-        from sfddm.methods.objective import Objective
+        from sfddm.objectives.objective import Objective
 
         if not self.options.feature_weight:
             return Objective(student, teacher, self.loss)

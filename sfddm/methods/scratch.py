@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sfddm.methods.base import Batch, Evaluations, Loss, Method, Networks, Plan, Training
+from sfddm.methods.base import Method, Plan, Training
 from sfddm.methods.teacher import denoising_loss
+from sfddm.objectives.terms import Batch, Evaluations, Loss, Networks
 
 if TYPE_CHECKING:
     from sfddm.diffusion.draws import Draws
-    from sfddm.methods.objective import Objective
     from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+    from sfddm.objectives.objective import Objective
 
 
 class Scratch(Method):
@@ -26,7 +27,7 @@ class Scratch(Method):
 
     def objective(self, training: Training, student: Denoiser, teacher: FrozenDenoiser) -> Objective:
         """Ask the student alone."""
-        from sfddm.methods.objective import Objective
+        from sfddm.objectives.objective import Objective
 
         return Objective(student, teacher, self.loss, evaluations=Evaluations(student=1, teacher=0))
 

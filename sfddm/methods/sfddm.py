@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from sfddm.diffusion.process import mean_absolute_error, mean_squared_error, q_sample, signal_to_noise
-from sfddm.methods.base import Batch, Loss, Method, Networks, Plan
+from sfddm.methods.base import Method, Plan
 from sfddm.methods.options import MethodOptions
+from sfddm.objectives.terms import Batch, Loss, Networks
 
 if TYPE_CHECKING:
     from sfddm.diffusion.draws import Draws

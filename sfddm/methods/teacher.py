@@ -8,8 +8,9 @@ from pydantic import Field
 
 from sfddm.diffusion.index_sets import IndexSetKind
 from sfddm.diffusion.process import mean_squared_error, q_sample, training_target
-from sfddm.methods.base import Batch, Loss, Method, Plan
+from sfddm.methods.base import Method, Plan
 from sfddm.methods.options import MethodOptions
+from sfddm.objectives.terms import Batch, Loss
 
 if TYPE_CHECKING:
     from sfddm.networks.denoiser import Denoiser

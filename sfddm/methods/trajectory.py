@@ -18,15 +18,16 @@ from sfddm.diffusion.process import (
     signal_to_noise,
     x0_of_move,
 )
-from sfddm.methods.base import Batch, Evaluations, Loss, Method, Networks, Plan, Training
+from sfddm.methods.base import Method, Plan, Training
 from sfddm.methods.options import MethodOptions
+from sfddm.objectives.terms import Batch, Evaluations, Loss, Networks
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from sfddm.diffusion.draws import Draws
-    from sfddm.methods.objective import Objective
     from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+    from sfddm.objectives.objective import Objective
 
 
 class TrajectoryOptions(MethodOptions):
@@ -52,7 +53,7 @@ class Trajectory(Method):
 
     def objective(self, training: Training, student: Denoiser, teacher: FrozenDenoiser) -> Objective:
         """Ask the teacher once for each sub-step."""
-        from sfddm.methods.objective import Objective
+        from sfddm.objectives.objective import Objective
 
         return Objective(student, teacher, self.loss, evaluations=Evaluations(teacher=self.options.substeps))
 

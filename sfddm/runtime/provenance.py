@@ -32,30 +32,43 @@ LIBRARIES = (
 )
 
 
-def code_digest(*modules: str, files: Iterable[Path] = ()) -> str:
-    """Return the sha256 of everything of this package that the modules execute.
+@cache
+def code_digest(*modules: str, files: tuple[Path, ...] = ()) -> str:
+    """Return the sha256 of :func:`code_digests`.
 
-    That is the modules themselves and, over and over, what they import from this package (a plug-in: from its own,
-    too): at the top, inside functions, and the packages they lie in. Imports for type checkers only do not count, nor
-    do imports by a computed name. Comments, docstrings and formatting do not change the digest.
+    Raises:
+        SfddmError: as there.
+    """
+    digest = hashlib.sha256()
+    for name, own in sorted(code_digests(*modules, files=files).items()):
+        digest.update(f"{name} {own}\n".encode())
+    return digest.hexdigest()
+
+
+def code_digests(*modules: str, files: Iterable[Path] = ()) -> dict[str, str]:
+    """Return the sha256 of everything of this package that the modules compute with, by name.
+
+    That is the modules themselves and, over and over, what they import from this package: at the top, inside
+    functions, and the packages they lie in. Not counted are imports for type checkers, imports by a computed name, and
+    ``sfddm.runtime``, which moves results but computes none. Comments, docstrings, formatting, the words of errors and
+    what is printed do not change a digest.
 
     Args:
-        modules: full names, for example ``sfddm.training.teacher``; a plug-in that is loaded counts by its name.
-        files: other files that count byte for byte, for example templates.
+        modules: full names, for example ``sfddm.training.teacher``.
+        files: other files that count, for example templates; a Python file, such as a plug-in, as a module does.
 
     Raises:
         SfddmError: a module or file does not exist, or a module is not Python.
     """
-    digest = hashlib.sha256()
-    for name in closure(*modules):
-        digest.update(f"{name} {_module_digest(_module_file(name))}\n".encode())
-    for file in sorted(files):
-        digest.update(f"{file.name} {hashlib.sha256(_read(file)).hexdigest()}\n".encode())
-    return digest.hexdigest()
+    found = {name: _module_digest(_module_file(name)) for name in closure(*modules)}
+    for file in files:
+        own = _module_digest(file) if file.suffix == ".py" else hashlib.sha256(_read(file)).hexdigest()
+        found[file.name] = own
+    return found
 
 
 def closure(*modules: str) -> list[str]:
-    """Return the names of all modules behind ``code_digest``, in alphabetical order.
+    """Return the names of all modules behind :func:`code_digests`, in alphabetical order.
 
     Raises:
         SfddmError: a module does not exist or is not Python.
@@ -63,12 +76,11 @@ def closure(*modules: str) -> list[str]:
     found, waiting = set[str](), list(modules)
     while waiting:
         name = waiting.pop()
-        if name in found:
+        if name in found or f"{name}.".startswith(f"{PACKAGE}.runtime."):
             continue
         found.add(name)
-        parent = name.rpartition(".")[0]
-        if parent and _find_module(parent):
-            waiting.append(parent)
+        if "." in name:
+            waiting.append(name.rpartition(".")[0])
         waiting.extend(_imported(_module_file(name), name))
     return sorted(found)
 
@@ -157,7 +169,7 @@ def _module_digest(file: Path) -> str:
 
 
 def _canonical(value: object) -> str:
-    """Write a syntax tree without docstrings, positions and empty fields.
+    """Write a syntax tree without docstrings, messages, positions and empty fields.
 
     ``ast.dump`` would do but for the empty fields, which differ between versions of Python.
     """
@@ -165,11 +177,21 @@ def _canonical(value: object) -> str:
         fields = dict(ast.iter_fields(value))
         if isinstance(value, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             fields["body"] = _without_docstring(value.body)
+        if isinstance(value, ast.Raise):
+            fields = {"exc": _name_of(value.exc.func) if isinstance(value.exc, ast.Call) else value.exc}
         written = (f"{key}={_canonical(item)}" for key, item in fields.items() if item is not None and item != [])
         return f"{type(value).__name__}({', '.join(written)})"
     if isinstance(value, list):
-        return f"[{', '.join(map(_canonical, value))}]"
+        return f"[{', '.join(_canonical(item) for item in value if not _is_print(item))}]"
     return repr(value)
+
+
+def _is_print(node: object) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and _name_of(node.value.func) == "print"
+
+
+def _name_of(node: ast.expr) -> str | None:
+    return node.id if isinstance(node, ast.Name) else None
 
 
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from sfddm.evaluation.sections import ClassPartition
 from sfddm.methods.base import Share, Training
 from sfddm.runtime.errors import SfddmError
 from sfddm.spec.experiment import Spec
-from sfddm.training.card import Origin
-from sfddm.training.partition import ClassPartition
-from sfddm.training.student import StudentTraining
-from sfddm.training.teacher import TeacherTraining
+from sfddm.training.sections import Origin, StudentTraining, TeacherTraining
 
 
 def teacher_training(spec: Spec, seed: int) -> TeacherTraining:
     """Return what the stage ``train`` computes with."""
     shape = (spec.data.channels, spec.data.image_size, spec.data.image_size)
-    return TeacherTraining(origin_of(spec), seed, shape, spec.schedule, spec.network, spec.teacher)
+    return TeacherTraining(
+        origin_of(spec, f"teacher, seed {seed}"), seed, shape, spec.schedule, spec.network, spec.teacher
+    )
 
 
 def student_training(spec: Spec, row: str, fold: str, seed: int) -> StudentTraining:
@@ -27,7 +27,14 @@ def student_training(spec: Spec, row: str, fold: str, seed: int) -> StudentTrain
     options = training.options or spec.students
     learns_from = spec.teacher_of(row, fold)
     return StudentTraining(
-        origin_of(spec), row, seed, spec.methods[row], spec.schedule.build(), training, options, learns_from
+        origin_of(spec, f"{row} {fold}, seed {seed}"),
+        row,
+        seed,
+        spec.methods[row],
+        spec.schedule.build(),
+        training,
+        options,
+        learns_from,
     )
 
 
@@ -49,6 +56,6 @@ def shared_classes(spec: Spec, row: str) -> Share | None:
     return next((training.share for training in trainings if training.share), None)
 
 
-def origin_of(spec: Spec) -> Origin:
-    """Return the experiment that results are part of."""
-    return Origin(spec.name, spec.digest)
+def origin_of(spec: Spec, what: str) -> Origin:
+    """Return the experiment that a training is part of, and its title in the log."""
+    return Origin(spec.name, spec.digest, f"{spec.name}: {what}")

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from sfddm.data.store import Store
 from sfddm.runtime.files import digest_of
 from sfddm.runtime.provenance import git_commit, hardware, library_versions
 from sfddm.training.loop import TrainingResult
-
-
-@dataclass(frozen=True)
-class Origin:
-    """The experiment that a model is part of; no result depends on it.
-
-    Attributes:
-        experiment: its name.
-        spec_digest: sha256 of the whole spec.
-    """
-
-    experiment: str
-    spec_digest: str
+from sfddm.training.sections import Origin
 
 
 def make_card(

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from sfddm.diffusion.draws import Draws
 from sfddm.diffusion.randomness import dropped, training_noise
-from sfddm.methods.base import Batch
-from sfddm.methods.objective import Objective
 from sfddm.methods.options import TrainingOptions
+from sfddm.objectives.objective import Objective
+from sfddm.objectives.terms import Batch
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.progress import Progress
 from sfddm.training.checkpoint import load_checkpoint, save_checkpoint

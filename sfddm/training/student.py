@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,77 +12,19 @@ from numpy.typing import NDArray
 
 from sfddm.data.store import Store, open_store
 from sfddm.diffusion.randomness import derived_seed
-from sfddm.diffusion.schedule import Schedule
 from sfddm.methods import make_method
-from sfddm.methods.base import Training
-from sfddm.methods.objective import Objective
-from sfddm.methods.options import MethodOptions, TrainingOptions
 from sfddm.networks.build import build_network, first_weights_of
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.networks.model_folder import load_auxiliary, load_model, save_model
+from sfddm.objectives.objective import Objective
 from sfddm.runtime.device import is_first_process
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import digest_of, read_json
-from sfddm.training.card import Origin, make_card
+from sfddm.training.card import make_card
 from sfddm.training.loop import Seeds, train
 from sfddm.training.pairs import PairsFeed
 from sfddm.training.partition import read_partition
-
-
-@dataclass(frozen=True)
-class StudentTraining:
-    """What the training of one student is a function of, besides the models and images that it reads.
-
-    Attributes:
-        origin: the experiment, for the card and the log.
-        row: the method's row in the spec.
-        seed: the training's seed.
-        method: the row's options.
-        schedule: the teacher's.
-        training: which of the method's trainings.
-        options: how long and how it is trained.
-        learns_from: (row, fold) of the model that it learns from.
-    """
-
-    origin: Origin
-    row: str
-    seed: int
-    method: MethodOptions
-    schedule: Schedule
-    training: Training
-    options: TrainingOptions
-    learns_from: tuple[str, str]
-
-    @property
-    def key(self) -> dict[str, Any]:
-        """Return all that the weights are a function of, as plain JSON."""
-        chosen = self.method.model_dump(mode="json", exclude={"title", "steps", "training", "eta", "sampler", "clip"})
-        return {
-            "row": self.row,
-            "seed": self.seed,
-            "method": chosen,
-            "training": plain(self.training),
-            "options": self.options.model_dump(mode="json", exclude={"checkpoint_seconds"}),
-        }
-
-
-@dataclass(frozen=True)
-class StudentInputs:
-    """The files that a student's training reads.
-
-    Attributes:
-        data: folder of the stores, one for each split.
-        teacher: the model it learns from.
-        start: the model whose weights it starts from, where the training has one.
-        pairs: what ``sfddm pairs`` wrote, where the loss needs it.
-        partition: what ``sfddm partition`` wrote, where the student has a share of the classes.
-    """
-
-    data: Path
-    teacher: Path
-    start: Path | None = None
-    pairs: Path | None = None
-    partition: Path | None = None
+from sfddm.training.sections import StudentInputs, StudentTraining
 
 
 def train_student(
@@ -138,7 +79,7 @@ def train_student(
         seeds=seeds,
         checkpoint=checkpoint,
         device=device,
-        title=f"{stage.origin.experiment}: {who}, seed {stage.seed}",
+        title=stage.origin.title,
         pairs=pairs,
     )
     if not writes:
@@ -191,12 +132,6 @@ def make_objective(
     if start is not None:
         load_auxiliary(start, objective.auxiliary)
     return objective
-
-
-def plain(training: Training) -> dict[str, Any]:
-    """Return a training as plain JSON, without its options."""
-    fields = {name: value for name, value in vars(training).items() if name != "options"}
-    return fields | {"share": None if training.share is None else vars(training.share)}
 
 
 def _needed(path: Path | None, sentence: str) -> Path:

@@ -2,59 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from sfddm.data.store import open_store
 from sfddm.diffusion.draws import Draws
 from sfddm.diffusion.randomness import derived_seed
-from sfddm.diffusion.spec import ScheduleSpec
-from sfddm.methods.base import Batch, Loss, Networks
-from sfddm.methods.objective import Objective
 from sfddm.methods.teacher import denoising_loss
 from sfddm.networks.build import build_network
 from sfddm.networks.denoiser import Denoiser
 from sfddm.networks.model_folder import load_pretrained, save_model
-from sfddm.networks.spec import NetworkSpec
 from sfddm.networks.steps import Steps
+from sfddm.objectives.objective import Objective
+from sfddm.objectives.terms import Batch, Loss, Networks
 from sfddm.runtime.device import is_first_process
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import digest_of
-from sfddm.training.card import Origin, make_card
+from sfddm.training.card import make_card
 from sfddm.training.loop import Seeds, TrainingResult, train
-from sfddm.training.spec import Pretrained, TeacherSpec
-
-
-@dataclass(frozen=True)
-class TeacherTraining:
-    """What a teacher is a function of, besides the images.
-
-    Attributes:
-        origin: the experiment, for the card and the log.
-        seed: the training's seed.
-        shape: (C, H, W) of an image.
-        schedule: its noise schedule.
-        network: its network.
-        teacher: how it is trained, or where it comes from.
-    """
-
-    origin: Origin
-    seed: int
-    shape: tuple[int, int, int]
-    schedule: ScheduleSpec
-    network: NetworkSpec
-    teacher: TeacherSpec
-
-    @property
-    def key(self) -> dict[str, Any]:
-        """Return all that the weights are a function of, as plain JSON."""
-        sections = {"schedule": self.schedule, "network": self.network, "teacher": self.teacher}
-        unseen = {"training": {"checkpoint_seconds"}}
-        plain = {name: part.model_dump(mode="json", exclude=unseen) for name, part in sections.items()}
-        return plain | {"seed": self.seed, "shape": list(self.shape)}
+from sfddm.training.sections import TeacherTraining
+from sfddm.training.spec import Pretrained
 
 
 def train_teacher(stage: TeacherTraining, data: Path, out: Path, *, state: Path | None, device: torch.device) -> None:
@@ -90,7 +58,7 @@ def train_teacher(stage: TeacherTraining, data: Path, out: Path, *, state: Path 
             seeds=Seeds(derived_seed(stage.seed, "teacher")),
             checkpoint=checkpoint,
             device=device,
-            title=f"{stage.origin.experiment}: teacher, seed {stage.seed}",
+            title=stage.origin.title,
         )
     if not writes:
         return

@@ -13,7 +13,7 @@ from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import digest_of
 from sfddm.runtime.machine import available_cores
 from sfddm.runtime.provenance import ROOT, code_digest
-from sfddm.spec import stages
+from sfddm.spec import dependencies
 from sfddm.spec.experiment import TEACHER, Spec
 from sfddm.spec.load import load_spec
 
@@ -106,20 +106,6 @@ def code_of(*modules: str, **options) -> str:
         give_up(str(error))
 
 
-def fetch_code(wildcards) -> str:
-    """Return the digest of the code that fetches from this experiment's source; other sources do not count."""
-    return code_of("sfddm.data.fetch", type(spec_of(wildcards.experiment).data).__module__)
-
-
-def method_code(stage: str):
-    """Return a function of the wildcards: the digest of a stage's code, with that of the row's method."""
-
-    def code(wildcards) -> str:
-        return code_of(stage, type(method_of(wildcards)).__module__)
-
-    return code
-
-
 def template_files() -> list[Path]:
     """Return the report's templates and styles."""
     return [file for file in ROOT.joinpath("report", "templates").rglob("*") if file.is_file()]
@@ -130,48 +116,38 @@ def claims_files() -> list[str]:
     return sorted(str(file) for file in Path("params/claims").glob("*.yaml"))
 
 
-def pairs_part(wildcards) -> str:
-    """Return the digest of what the teacher's images with their noise depend on, besides the teacher."""
-    return digest_of(spec_of(wildcards.experiment).model_dump(mode="json", include={"pairs"}))
+def depends(kind: str, *names: str, **fixed):
+    """Return a function of the wildcards: a stage's ``Dependencies``, of these wildcards and fixed values."""
+
+    @cache
+    def of_values(experiment: str, values: tuple[str, ...]) -> dependencies.Dependencies:
+        given = {name: int(value) if name == "seed" else value for name, value in zip(names, values)}
+        try:
+            return getattr(dependencies, f"of_{kind}")(spec_of(experiment), **given, **fixed)
+        except SfddmError as error:
+            give_up(str(error))
+
+    def of(wildcards) -> dependencies.Dependencies:
+        values = tuple(wildcards["method" if name == "row" else name] for name in names)
+        return of_values(wildcards.experiment, values)
+
+    return of
 
 
-def data_part(wildcards) -> str:
-    """Return the digest of what the store depends on."""
-    return digest_of(spec_of(wildcards.experiment).data.model_dump(mode="json"))
+def section(of):
+    """Return a function of the wildcards: the digest of a stage's section of the spec."""
+    return lambda wildcards: of(wildcards).spec
 
 
-def teacher_part(wildcards) -> str:
-    """Return the digest of what the teacher depends on."""
-    return digest_of(stages.teacher_training(spec_of(wildcards.experiment), int(wildcards.seed)).key)
+def code(of):
+    """Return a function of the wildcards: the digest of the code that a stage runs."""
+    return lambda wildcards: of(wildcards).code
 
 
-def student_part(wildcards) -> str:
-    """Return the digest of what one student depends on, besides what it reads."""
-    find_fold(wildcards)
-    spec, seed = spec_of(wildcards.experiment), int(wildcards.seed)
-    return digest_of(stages.student_training(spec, wildcards.method, wildcards.fold, seed).key)
-
-
-def partition_part(wildcards) -> str:
-    """Return the digest of what a partition of the classes depends on, besides the images."""
-    stage = stages.class_partition(spec_of(wildcards.experiment), wildcards.method)
-    evaluation = stage.evaluation.model_dump(mode="json", include={"extractor", "extractor_resolution"})
-    return digest_of([vars(stage.share) | {"part": 0}, stage.classes, evaluation])
-
-
-def sampling_part(wildcards) -> str:
-    """Return the digest of what a row's images depend on besides the model."""
-    spec = spec_of(wildcards.experiment)
-    method = spec.methods[wildcards.method].model_dump(mode="json", exclude={"title", "steps", "training"})
-    evaluation = spec.evaluation.model_dump(mode="json", include={"samples", "seed"})
-    return digest_of([method, evaluation])
-
-
-def evaluation_part(wildcards) -> str:
-    """Return the digest of the protocol behind the figures; which rows are measured further does not change them."""
-    spec = spec_of(wildcards.experiment)
-    lists = {"evaluation": {"agreement", "audit", "interpolation"}}
-    return digest_of(spec.model_dump(mode="json", include={"data", "evaluation"}, exclude=lists))
+DATA, TEACHERS = depends("data"), depends("teacher", "seed")
+STUDENTS, PAIRS = depends("student", "row", "fold", "seed"), depends("pairs")
+PARTITIONS, SAMPLES = depends("partition", "row"), depends("samples", "row")
+SCORES = depends("scores", module="sfddm.evaluation.score")
 
 
 def whole_spec(wildcards) -> str:
@@ -179,12 +155,17 @@ def whole_spec(wildcards) -> str:
     return spec_of(wildcards.experiment).digest
 
 
-def state_folder(output: str, spec: str, code: str) -> str:
-    """Return where a training keeps its checkpoint: a function of all that it depends on.
+def state_folder(of):
+    """Return a function of the job: where a training keeps its checkpoint, a function of all that it depends on.
 
     It is no declared output, for Snakemake removes those of a failed job; a retry or a later run resumes from it.
     """
-    return f"reports/state/{digest_of([output, spec, code])[:16]}"
+
+    def folder(wildcards, output) -> str:
+        needed = of(wildcards)
+        return f"reports/state/{digest_of([output[0], needed.spec, needed.code])[:16]}"
+
+    return folder
 
 
 # --- which files a stage needs ---

@@ -16,8 +16,8 @@ rule reference:
         gpu=accelerators(),
         mem_mb=2000,
     params:
-        spec=evaluation_part,
-        code=code_of("sfddm.evaluation.reference"),
+        spec=section(SCORES),
+        code=code(depends("scores", module="sfddm.evaluation.reference")),
         out=subpath(output.score, parent=True),
     shell:
         "sfddm reference params/{wildcards.experiment}.yaml --data {input.data} --out {params.out}"
@@ -40,8 +40,8 @@ rule sample:
         gpu=accelerators(),
         mem_mb=2000,
     params:
-        spec=sampling_part,
-        code=method_code("sfddm.sampling.images"),
+        spec=section(SAMPLES),
+        code=code(SAMPLES),
         models=lambda wildcards, input: option("--model", input.models),
     shell:
         "sfddm sample params/{wildcards.experiment}.yaml --method {wildcards.method} --steps {wildcards.steps}"
@@ -64,8 +64,8 @@ rule evaluate:
         gpu=accelerators(),
         mem_mb=2000,
     params:
-        spec=evaluation_part,
-        code=code_of("sfddm.evaluation.score"),
+        spec=section(SCORES),
+        code=code(SCORES),
         reference=subpath(input.features, parent=True),
     shell:
         "sfddm evaluate params/{wildcards.experiment}.yaml --samples {input.images} --reference {params.reference}"
@@ -87,8 +87,8 @@ rule agree:
         gpu=accelerators(),
         mem_mb=2000,
     params:
-        spec=evaluation_part,
-        code=code_of("sfddm.evaluation.agreement"),
+        spec=section(SCORES),
+        code=code(depends("scores", module="sfddm.evaluation.agreement")),
     shell:
         "sfddm agree params/{wildcards.experiment}.yaml --samples {input.images} --teacher-samples {input.teacher}"
         " --out {output} --threads {threads} 2>&1 | tee -i {log}"
@@ -110,8 +110,8 @@ rule audit:
         gpu=accelerators(),
         mem_mb=2000,
     params:
-        spec=evaluation_part,
-        code=code_of("sfddm.evaluation.audit"),
+        spec=section(SCORES),
+        code=code(depends("scores", module="sfddm.evaluation.audit")),
         reference=subpath(input.features, parent=True),
     shell:
         "sfddm audit params/{wildcards.experiment}.yaml --samples {input.images} --reference {params.reference}"
@@ -135,9 +135,9 @@ rule interpolate:
         gpu=accelerators(),
         mem_mb=2000,
     params:
-        spec=sampling_part,
-        protocol=evaluation_part,
-        code=method_code("sfddm.evaluation.interpolation"),
+        spec=section(SAMPLES),
+        protocol=section(SCORES),
+        code=code(depends("scores", module="sfddm.evaluation.interpolation")),
         models=lambda wildcards, input: option("--model", input.models),
         reference=subpath(input.features, parent=True),
         out=subpath(output.figures, parent=True),

@@ -21,14 +21,12 @@ rule distill:
         gpu=accelerators(),
         mem_mb=2000,
     params:
-        spec=student_part,
-        code=method_code("sfddm.training.student"),
+        spec=section(STUDENTS),
+        code=code(STUDENTS),
         start=lambda wildcards, input: option("--start", input.start),
         pairs=lambda wildcards, input: option("--pairs", input.pairs),
         partition=lambda wildcards, input: option("--partition", input.partition),
-        state=lambda wildcards, output: state_folder(
-            output[0], student_part(wildcards), method_code("sfddm.training.student")(wildcards)
-        ),
+        state=state_folder(STUDENTS),
     shell:
         "sfddm distill params/{wildcards.experiment}.yaml --method {wildcards.method} --fold {wildcards.fold}"
         " --seed {wildcards.seed} --teacher {input.teacher} {params.start} {params.pairs} {params.partition}"
@@ -51,8 +49,8 @@ rule partition:
         gpu=0,
         mem_mb=2000,
     params:
-        spec=partition_part,
-        code=code_of("sfddm.training.partition"),
+        spec=section(PARTITIONS),
+        code=code(PARTITIONS),
     shell:
         "sfddm partition params/{wildcards.experiment}.yaml --method {wildcards.method} --data {input.data}"
         " --out {output} 2>&1 | tee -i {log}"

@@ -21,9 +21,10 @@ from torch import Tensor
 from sfddm.diffusion.index_sets import check_index_set
 from sfddm.diffusion.schedule import make_schedule
 from sfddm.methods import all_methods, find_method, make_method
-from sfddm.methods.base import Beside, Fold, Loss, Method, Pairs
+from sfddm.methods.base import Beside, Fold, Method
 from sfddm.methods.teacher import denoising_loss
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+from sfddm.objectives.terms import Loss, Pairs
 from sfddm.runtime.errors import SfddmError
 from sfddm.training.student import make_student
 

@@ -20,7 +20,7 @@ from sfddm.diffusion.gaussians import Mixture, posterior_mean, sample_mixture, s
 from sfddm.diffusion.process import Prediction, q_sample
 from sfddm.diffusion.schedule import make_schedule
 from sfddm.methods import make_method
-from sfddm.methods.base import Beside, Pairs, Sampler
+from sfddm.methods.base import Beside, Sampler
 from sfddm.methods.multi_student import (
     MultiStudent,
     MultiStudentOptions,
@@ -35,6 +35,7 @@ from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.networks.ensemble import Ensemble
 from sfddm.networks.kinds.perceptron import PerceptronOptions
 from sfddm.networks.steps import Steps
+from sfddm.objectives.terms import Pairs
 from sfddm.runtime.errors import SfddmError
 from sfddm.samplers.base import sample
 

@@ -14,10 +14,10 @@ from support.exact_networks import assert_same_weights, first_layer, random_imag
 from torch import Tensor
 
 from sfddm.diffusion.randomness import training_noise
-from sfddm.methods.base import Loss
 from sfddm.methods.options import TrainingOptions
 from sfddm.methods.teacher import denoising_loss
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+from sfddm.objectives.terms import Loss
 from sfddm.runtime.errors import SfddmError
 from sfddm.training.feed import Feed
 from sfddm.training.loop import Batch, BatchLoss, TrainingResult, train

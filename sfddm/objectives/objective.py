@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from sfddm.diffusion.draws import Draws
-from sfddm.methods.base import Batch, Evaluations, Loss, Networks
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+from sfddm.objectives.terms import Batch, Evaluations, Loss, Networks
 
 LossFunction = Callable[[Networks, Batch, Draws], Loss]
 

@@ -1,0 +1,127 @@
+"""What each stage depends on besides the files that it reads: its section of the spec, and its code.
+
+Snakemake reruns a stage when either changes, and ``sfddm provenance --why`` says which. What stands here trains or
+measures again; what does not, such as a title, another method's option or the words of a message, does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sfddm.evaluation.spec import EvaluationSpec
+from sfddm.networks.spec import NetworkOptions
+from sfddm.runtime.files import digest_of
+from sfddm.runtime.provenance import PACKAGE, code_digest, code_digests
+from sfddm.runtime.registry import source_file
+from sfddm.spec import stages
+from sfddm.spec.experiment import Spec
+
+
+@dataclass(frozen=True)
+class Dependencies:
+    """What a stage computes with.
+
+    Attributes:
+        section: its part of the spec, as plain JSON.
+        modules: the modules that it runs, by full name; what they import counts, too.
+        files: plug-ins that it runs.
+    """
+
+    section: dict[str, Any]
+    modules: tuple[str, ...]
+    files: tuple[Path, ...] = ()
+
+    @property
+    def spec(self) -> str:
+        """sha256 of the section."""
+        return digest_of(self.section)
+
+    @property
+    def code(self) -> str:
+        """sha256 of the code."""
+        return code_digest(*self.modules, files=self.files)
+
+    def code_by_module(self) -> dict[str, str]:
+        """Return the sha256 of each module and plug-in."""
+        return code_digests(*self.modules, files=self.files)
+
+
+def of_data(spec: Spec) -> Dependencies:
+    """Return what the store depends on."""
+    return _with_entries({"data": _plain(spec.data)}, ["sfddm.data.fetch"], [type(spec.data)])
+
+
+def of_teacher(spec: Spec, seed: int) -> Dependencies:
+    """Return what a teacher depends on."""
+    key = stages.teacher_training(spec, seed).key
+    return _with_entries(key, ["sfddm.training.teacher"], [type(spec.network)])
+
+
+def of_student(spec: Spec, row: str, fold: str, seed: int) -> Dependencies:
+    """Return what one student depends on.
+
+    Raises:
+        SfddmError: there is no such row, or no such training.
+    """
+    stage = stages.student_training(spec, row, fold, seed)
+    used = [type(spec.method(row)), *_networks(spec, row)]
+    return _with_entries(stage.key, ["sfddm.training.student"], used)
+
+
+def of_partition(spec: Spec, row: str) -> Dependencies:
+    """Return what a partition of the classes depends on.
+
+    Raises:
+        SfddmError: the row's students do not share the classes.
+    """
+    stage = stages.class_partition(spec, row)
+    section = {
+        "share": vars(stage.share) | {"part": 0},
+        "classes": stage.classes,
+        "extractor": _extractor(spec.evaluation),
+    }
+    return _with_entries(section, ["sfddm.evaluation.class_partition"], [])
+
+
+def of_pairs(spec: Spec) -> Dependencies:
+    """Return what the teacher's images with their noise depend on."""
+    return _with_entries({"pairs": _plain(spec.pairs)}, ["sfddm.sampling.pairs"], [type(spec.network)])
+
+
+def of_samples(spec: Spec, row: str) -> Dependencies:
+    """Return what a row's images depend on, besides the models."""
+    method = spec.methods[row].model_dump(mode="json", exclude={"title", "steps", "training"})
+    noise = spec.evaluation.model_dump(mode="json", include={"samples", "seed"})
+    used = [type(spec.method(row)), *_networks(spec, row)]
+    return _with_entries({"method": method, "evaluation": noise}, ["sfddm.sampling.images"], used)
+
+
+def of_scores(spec: Spec, module: str) -> Dependencies:
+    """Return what a score or a further measurement depends on; which rows are measured does not change it."""
+    lists = {"agreement", "audit", "interpolation"}
+    section = {"data": _plain(spec.data), "evaluation": spec.evaluation.model_dump(mode="json", exclude=lists)}
+    return _with_entries(section, [module], [])
+
+
+def _with_entries(section: dict[str, Any], modules: list[str], used: Iterable[type]) -> Dependencies:
+    """Count the entries of registries that a stage uses: those of this package by module, plug-ins by file."""
+    own = [entry for entry in used if entry.__module__.startswith(f"{PACKAGE}.")]
+    plug_ins = [source_file(entry) for entry in used if entry not in own]
+    names = modules + [entry.__module__ for entry in own]
+    return Dependencies(section, tuple(dict.fromkeys(names)), tuple(dict.fromkeys(plug_ins)))
+
+
+def _networks(spec: Spec, row: str) -> list[type[NetworkOptions]]:
+    own = spec.methods[row].network
+    return [type(spec.network), *([] if own is None else [type(own)])]
+
+
+def _extractor(evaluation: EvaluationSpec) -> dict[str, Any]:
+    return evaluation.model_dump(mode="json", include={"extractor", "extractor_resolution"})
+
+
+def _plain(section: Any) -> Any:
+    return None if section is None else section.model_dump(mode="json")

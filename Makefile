@@ -37,6 +37,7 @@ lint: install
 	ruff format --check .
 	snakefmt --line-length 120 --check Snakefile workflow
 	mypy
+	lint-imports
 	snakemake --lint
 
 format: install

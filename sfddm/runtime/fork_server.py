@@ -47,9 +47,11 @@ def main() -> None:
     status = None if address is None else ask(address, sys.argv[1:])
     if status is not None:
         raise SystemExit(status)
-    from sfddm.cli import main as run
+    _command_line()
 
-    run()
+
+def _command_line() -> None:
+    importlib.import_module("sfddm.cli").main()  # by name: what runs commands depends on none
 
 
 def start(images: bool) -> subprocess.Popen[bytes]:
@@ -126,9 +128,7 @@ def _run(connection: socket.socket) -> None:
         _take_threads()
         sys.argv[1:] = request["arguments"]
         threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
-        from sfddm.cli import main as run
-
-        run()
+        _command_line()
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)

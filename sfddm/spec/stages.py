@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sfddm.methods.base import Share, Training
 from sfddm.runtime.errors import SfddmError
+from sfddm.sampling.images import RowSampling
+from sfddm.sampling.pairs import PairSampling
 from sfddm.spec.experiment import Spec
 from sfddm.training.card import Origin
 from sfddm.training.partition import ClassPartition
@@ -13,8 +15,7 @@ from sfddm.training.teacher import TeacherTraining
 
 def teacher_training(spec: Spec, seed: int) -> TeacherTraining:
     """Return what the stage ``train`` computes with."""
-    shape = (spec.data.channels, spec.data.image_size, spec.data.image_size)
-    return TeacherTraining(origin_of(spec), seed, shape, spec.schedule, spec.network, spec.teacher)
+    return TeacherTraining(origin_of(spec), seed, image_shape(spec), spec.schedule, spec.network, spec.teacher)
 
 
 def student_training(spec: Spec, row: str, fold: str, seed: int) -> StudentTraining:
@@ -47,6 +48,44 @@ def shared_classes(spec: Spec, row: str) -> Share | None:
     """Return a share of the classes that a student of the row has, if any has one."""
     trainings: list[Training] = list(spec.trainings(row).values())
     return next((training.share for training in trainings if training.share), None)
+
+
+def pair_sampling(spec: Spec, seed: int) -> PairSampling:
+    """Return what the stage ``pairs`` computes with.
+
+    Raises:
+        SfddmError: the spec asks for no pairs.
+    """
+    if spec.pairs is None:
+        raise SfddmError(f"{spec.name}: asks for no pairs; give pairs")
+    size = spec.evaluation.batch_size
+    return PairSampling(spec.name, spec.pairs, spec.schedule.timesteps, image_shape(spec), seed, size)
+
+
+def row_sampling(spec: Spec, row: str, steps: int) -> RowSampling:
+    """Return what the stages ``sample`` and ``index-set`` compute with.
+
+    Raises:
+        SfddmError: the spec has no such row, or the row cannot have so many steps.
+    """
+    plan, evaluation = spec.plan(row, steps), spec.evaluation
+    return RowSampling(
+        experiment=spec.name,
+        row=row,
+        steps=steps,
+        index_set=plan.index_set,
+        sampler=plan.sampler,
+        guidance_scale=1.0 if plan.trainings else spec.methods[row].guidance_scale,
+        shape=image_shape(spec),
+        count=evaluation.samples,
+        seed=evaluation.seed,
+        batch_size=evaluation.batch_size,
+    )
+
+
+def image_shape(spec: Spec) -> tuple[int, int, int]:
+    """Return (C, H, W) of an image."""
+    return spec.data.channels, spec.data.image_size, spec.data.image_size
 
 
 def origin_of(spec: Spec) -> Origin:

@@ -13,6 +13,7 @@ from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import digest_of
 from sfddm.runtime.machine import available_cores
 from sfddm.runtime.provenance import ROOT, code_digest
+from sfddm.runtime.registry import source_file
 from sfddm.spec import stages
 from sfddm.spec.experiment import TEACHER, Spec
 from sfddm.spec.load import load_spec
@@ -111,11 +112,27 @@ def fetch_code(wildcards) -> str:
     return code_of("sfddm.data.fetch", type(spec_of(wildcards.experiment).data).__module__)
 
 
+def code_with(stage: str, entry: type) -> str:
+    """Return the digest of a stage's code with that of an entry of a registry, which may be a plug-in."""
+    if entry.__module__.startswith("sfddm."):
+        return code_of(stage, entry.__module__)
+    return code_of(stage, files=[source_file(entry)])
+
+
 def method_code(stage: str):
     """Return a function of the wildcards: the digest of a stage's code, with that of the row's method."""
 
     def code(wildcards) -> str:
-        return code_of(stage, type(method_of(wildcards)).__module__)
+        return code_with(stage, type(method_of(wildcards)))
+
+    return code
+
+
+def sampler_code(stage: str):
+    """Return a function of the wildcards: the digest of a stage's code, with that of the row's sampler."""
+
+    def code(wildcards) -> str:
+        return code_with(stage, type(row_sampling(wildcards).sampler))
 
     return code
 
@@ -132,7 +149,7 @@ def claims_files() -> list[str]:
 
 def pairs_part(wildcards) -> str:
     """Return the digest of what the teacher's images with their noise depend on, besides the teacher."""
-    return digest_of(spec_of(wildcards.experiment).model_dump(mode="json", include={"pairs"}))
+    return digest_of(stages.pair_sampling(spec_of(wildcards.experiment), int(wildcards.seed)).key)
 
 
 def data_part(wildcards) -> str:
@@ -161,10 +178,7 @@ def partition_part(wildcards) -> str:
 
 def sampling_part(wildcards) -> str:
     """Return the digest of what a row's images depend on besides the model."""
-    spec = spec_of(wildcards.experiment)
-    method = spec.methods[wildcards.method].model_dump(mode="json", exclude={"title", "steps", "training"})
-    evaluation = spec.evaluation.model_dump(mode="json", include={"samples", "seed"})
-    return digest_of([method, evaluation])
+    return digest_of(row_sampling(wildcards).key)
 
 
 def evaluation_part(wildcards) -> str:
@@ -194,6 +208,14 @@ def method_of(wildcards) -> Method:
     """Return the method of a row."""
     try:
         return spec_of(wildcards.experiment).method(wildcards.method)
+    except SfddmError as error:
+        give_up(str(error))
+
+
+def row_sampling(wildcards):
+    """Return how a row is sampled."""
+    try:
+        return stages.row_sampling(spec_of(wildcards.experiment), wildcards.method, int(wildcards.steps))
     except SfddmError as error:
         give_up(str(error))
 
@@ -260,6 +282,12 @@ def sampled_models(wildcards) -> list[str]:
     spec = spec_of(wildcards.experiment)
     models = spec.sampled_models(wildcards.method, int(wildcards.steps))
     return [folder_of(wildcards.experiment, wildcards.seed, model) for model in models]
+
+
+def found_index_set(wildcards) -> list[str]:
+    """Return the index set that is found on the teacher's path, where the row states none."""
+    place = f"reports/runs/{wildcards.experiment}/seed-{wildcards.seed}/{wildcards.method}/steps-{wildcards.steps}"
+    return [] if row_sampling(wildcards).index_set else [f"{place}/index_set.json"]
 
 
 def row_files(wildcards, name: str) -> list[str]:

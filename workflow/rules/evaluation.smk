@@ -27,6 +27,7 @@ rule reference:
 rule sample:
     input:
         models=sampled_models,
+        index_set=found_index_set,
     output:
         images=f"{SEED}/{{method}}/steps-{{steps}}/samples.npy",
         labels=f"{SEED}/{{method}}/steps-{{steps}}/labels.npy",
@@ -41,11 +42,12 @@ rule sample:
         mem_mb=2000,
     params:
         spec=sampling_part,
-        code=method_code("sfddm.sampling.images"),
+        code=sampler_code("sfddm.sampling.images"),
         models=lambda wildcards, input: option("--model", input.models),
+        index_set=lambda wildcards, input: option("--index-set", input.index_set),
     shell:
         "sfddm sample params/{wildcards.experiment}.yaml --method {wildcards.method} --steps {wildcards.steps}"
-        " {params.models} --out {output.images} --threads {threads} 2>&1 | tee -i {log}"
+        " {params.models} {params.index_set} --out {output.images} --threads {threads} 2>&1 | tee -i {log}"
 
 
 rule evaluate:
@@ -137,7 +139,7 @@ rule interpolate:
     params:
         spec=sampling_part,
         protocol=evaluation_part,
-        code=method_code("sfddm.evaluation.interpolation"),
+        code=sampler_code("sfddm.evaluation.interpolation"),
         models=lambda wildcards, input: option("--model", input.models),
         reference=subpath(input.features, parent=True),
         out=subpath(output.figures, parent=True),

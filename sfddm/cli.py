@@ -192,10 +192,30 @@ def pairs(
     """Sample images from the teacher and keep the noise they came from, for losses that compare with them."""
     from sfddm.runtime.device import leased_device
     from sfddm.sampling.pairs import write_pairs
+    from sfddm.spec.stages import pair_sampling
 
-    loaded = _load(spec, [model], folders=[out])
+    stage = pair_sampling(_load(spec, [model], folders=[out]), seed)
     with leased_device(threads) as device:
-        write_pairs(loaded, seed, model, out, device=device)
+        write_pairs(stage, model, out, device=device)
+
+
+@app.command("index-set")
+def index_set(
+    spec: SpecArgument,
+    row: Row,
+    steps: Steps,
+    model: Annotated[Path, typer.Option("--model", help="The teacher's model folder.")],
+    out: Out,
+    threads: Threads = None,
+) -> None:
+    """Find the steps of a row with `index_set: gits` on the teacher's own path."""
+    from sfddm.runtime.device import leased_device
+    from sfddm.sampling.index_sets import write_found_index_set
+    from sfddm.spec.stages import row_sampling
+
+    stage = row_sampling(_load(spec, [model], files=[out]), row, steps)
+    with leased_device(threads) as device:
+        write_found_index_set(stage, model, out, device=device)
 
 
 @app.command()
@@ -205,15 +225,20 @@ def sample(
     steps: Steps,
     model: Models,
     out: Out,
+    index_set: Annotated[
+        Path | None, typer.Option("--index-set", help="The file that `sfddm index-set` wrote, where the row needs one.")
+    ] = None,
     threads: Threads = None,
 ) -> None:
     """Sample a row's images, each from its own noise, into a uint8 .npy file."""
     from sfddm.runtime.device import leased_device
     from sfddm.sampling.images import sample_row
+    from sfddm.spec.stages import row_sampling
 
-    loaded = _load(spec, model, files=[out, *(out.parent / name for name in ("samples.json", "labels.npy"))])
+    outputs = [out, *(out.parent / name for name in ("samples.json", "labels.npy"))]
+    stage = row_sampling(_load(spec, [*model, index_set], files=outputs), row, steps)
     with leased_device(threads) as device:
-        sample_row(loaded, row, steps, model, out, device=device)
+        sample_row(stage, model, out, device=device, index_set=index_set)
 
 
 @app.command()

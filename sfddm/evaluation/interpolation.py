@@ -25,9 +25,10 @@ from sfddm.diffusion.randomness import initial_noise, sample_labels, step_noise
 from sfddm.evaluation.intervals import Blocks, Replicated, interval
 from sfddm.evaluation.metrics import nearest_neighbours
 from sfddm.extractors.extract import EXTRACTORS, extract_features, resize_of
-from sfddm.methods.base import Sampler
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_folder, write_json
+from sfddm.samplers.base import Sampler
+from sfddm.samplers.ddim import DDIM
 
 if TYPE_CHECKING:
     import torch
@@ -280,13 +281,15 @@ def _walkers(
 
     method, plan = spec.method(row), spec.plan(row, steps)
     index_set = plan.index_set
-    student, _ = load_sampled(spec, row, steps, student_models)
+    if index_set is None:
+        raise SfddmError(f"evaluation.interpolation: {row} has no index set without its file; leave it out")
+    student, _ = load_sampled(student_models, index_set, f"{row} at {steps}")
     teacher, _ = load_model(teacher_model)
     if not set(index_set) <= set(teacher.steps.index_set):
         raise SfddmError(f"{teacher_model}: does not stand for the steps of {row} at {steps}")
     guidance_scale = method.options.guidance_scale
     own = 1.0 if plan.trainings else guidance_scale
-    deterministic = Sampler("ddim", 0.0, plan.sampler.clip)
+    deterministic = DDIM(clip=plan.sampler.clip)
     yield Walker("student", student.to(device).eval(), index_set, plan.sampler, own)
     yield Walker("teacher", teacher.to(device).eval(), index_set, deterministic, guidance_scale)
     length = reference_length(spec)
@@ -316,7 +319,7 @@ def _protocol(spec: Spec, row: str, steps: int, pairs: int, real: int) -> dict[s
         "sampling_seed": evaluation.seed,
         "noises": "path p runs from the noise of sample 2p to that of sample 2p + 1; step noise, where the sampler "
         "draws any, is the first sample's all along the path",
-        "student_sampler": {"kind": sampler.kind, "eta": sampler.eta, "clip": sampler.clip, "steps": steps},
+        "student_sampler": {"kind": sampler.name, "eta": sampler.eta, "clip": sampler.clip, "steps": steps},
         "teacher_sampler": "DDIM, eta 0, on the student's index set",
         "teacher_reference_steps": None if length is None else len(length),
         "extractor": evaluation.extractor,

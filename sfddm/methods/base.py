@@ -12,12 +12,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from sfddm.diffusion.index_sets import check_index_set, make_index_set
+from sfddm.diffusion.index_sets import check_index_set, dense_indices, make_index_set
 from sfddm.diffusion.process import PredictionKind
 from sfddm.diffusion.schedule import Schedule
-from sfddm.methods.options import MethodOptions, SamplerKind, TrainingOptions
+from sfddm.methods.options import MethodOptions, TrainingOptions
 from sfddm.objectives.terms import Batch, Loss, Networks
 from sfddm.runtime.errors import SfddmError
+from sfddm.samplers.base import Sampler, find_sampler
 
 if TYPE_CHECKING:
     from sfddm.diffusion.draws import Draws
@@ -74,26 +75,18 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Sampler:
-    """How a model is sampled: the kind of step, DDIM's eta, and whether x0 is clipped to [-1, 1]."""
-
-    kind: SamplerKind
-    eta: float
-    clip: bool
-
-
-@dataclass(frozen=True)
 class Plan:
     """What a row of the table needs.
 
     Attributes:
-        index_set: (T',) the teacher's indices that sampling visits, increasing.
+        index_set: (T',) the teacher's indices that sampling visits, increasing; None: the stage ``index-set`` finds
+            them, and says so in a file.
         sampler: how they are walked.
         trainings: each after those that it learns from or starts from; none: the teacher itself is sampled.
         sampled: names of the trainings whose students are sampled, together where there are several.
     """
 
-    index_set: tuple[int, ...]
+    index_set: tuple[int, ...] | None
     sampler: Sampler
     trainings: tuple[Training, ...] = ()
     sampled: tuple[str, ...] = ()
@@ -149,7 +142,8 @@ class Method(ABC):
             if len(chosen) != steps:
                 raise SfddmError(f"index_set: {len(chosen)} indices are listed, but steps asks for {steps}")
             return chosen
-        return make_index_set(chosen, self.timesteps, steps, share=self.options.concentrated_share)
+        share, alphas_bar = self.options.concentrated_share, self.schedule.alphas_bar
+        return make_index_set(chosen, self.timesteps, steps, share=share, alphas_bar=alphas_bar)
 
     def sampled_steps(self, steps: tuple[int, ...]) -> tuple[int, ...]:
         """Return the step counts of this method's rows, given the spec's own ``steps``."""
@@ -163,7 +157,10 @@ class Method(ABC):
         """Return a plan with the options' sampler; ``sampled`` None samples the last training's student."""
         chosen = self.options
         last = tuple(training.name for training in trainings[-1:])
-        sampler = Sampler(chosen.sampler, chosen.eta, chosen.clip)
+        sampler = find_sampler(chosen.sampler)(chosen.eta, chosen.clip)
+        if chosen.index_set == "gits" and not trainings:
+            dense_indices(self.timesteps, steps)  # are they enough?
+            return Plan(None, sampler)
         return Plan(self.index_set(steps), sampler, trainings, last if sampled is None else sampled)
 
     def training(self, name: str, index_set: tuple[int, ...], **details: Any) -> Training:

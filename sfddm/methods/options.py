@@ -11,7 +11,6 @@ from sfddm.diffusion.process import PredictionKind
 from sfddm.networks.spec import NetworkSpec
 from sfddm.runtime.strict import Strict
 
-SamplerKind = Literal["ddim", "ancestral", "consistency"]
 StepCount = Annotated[int, Field(ge=1)]
 
 
@@ -56,7 +55,7 @@ class MethodOptions(Strict):
     index_set: IndexSetKind | tuple[int, ...] = "uniform"
     concentrated_share: Annotated[float, Field(gt=0, le=1)] = 0.4
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
-    sampler: SamplerKind = "ddim"
+    sampler: str = "ddim"
     clip: bool = True
     network: NetworkSpec | None = None
     student_of: str | None = None

@@ -11,6 +11,7 @@ from sfddm.diffusion.process import mean_squared_error, q_sample, training_targe
 from sfddm.methods.base import Method, Plan
 from sfddm.methods.options import MethodOptions
 from sfddm.objectives.terms import Batch, Loss
+from sfddm.samplers.base import find_sampler
 
 if TYPE_CHECKING:
     from sfddm.networks.denoiser import Denoiser
@@ -43,9 +44,8 @@ class Teacher(Method):
 
     def row_title(self, steps: int) -> str:
         """Name the sampler, and the length where it is not the full one."""
-        sampler = {"ddim": "DDIM"}.get(self.options.sampler, self.options.sampler)
         length = f"{steps} steps" if steps == self.timesteps else f"{steps} of {self.timesteps} steps"
-        return f"{self.options.title or self.title}, {sampler}, {length}"
+        return f"{self.options.title or self.title}, {find_sampler(self.options.sampler).title}, {length}"
 
 
 def denoising_loss(network: Denoiser, batch: Batch) -> Loss:

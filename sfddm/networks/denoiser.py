@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,6 +23,13 @@ from sfddm.networks.base import Condition, Network
 from sfddm.networks.steps import Steps
 
 
+@dataclass
+class EvaluationCounter:
+    """How many images a network was evaluated for; one image under guidance counts twice."""
+
+    images: int = 0
+
+
 class Denoiser(nn.Module):
     """A network together with the steps it stands for.
 
@@ -32,6 +40,7 @@ class Denoiser(nn.Module):
         classes: n where the network takes class labels 0 .. n - 1, and n for "no class"; None where it takes none.
         labels: (B,) int64 classes of the batch at hand, set by :meth:`given`; None: no class.
         guidance_scale: w of classifier-free guidance, set by :meth:`given`.
+        counter: of evaluations, shared with the views that :meth:`given` returns.
     """
 
     network: Network
@@ -49,6 +58,7 @@ class Denoiser(nn.Module):
         self._called: tuple[Callable[..., Any]] = (network,)  # in a tuple: no second entry among the weights
         self.prediction: PredictionKind = prediction
         self.steps = steps
+        self.counter = EvaluationCounter()
         self.classes = network.classes
         schedule = Schedule(steps.alphas_bar)
         position = torch.full((steps.timesteps,), len(steps.index_set))  # an index beyond the end: looking it up fails
@@ -104,8 +114,14 @@ class Denoiser(nn.Module):
         return torch.lerp(without, with_class, self.guidance_scale)
 
     def _ask(self, x: Tensor, condition: Condition) -> Tensor:
+        self.counter.images += len(x)
         output: Tensor = self._called[0](x, condition)
         return output.float()
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the network so far, one for each image."""
+        return self.counter.images
 
     def level(self, t: Tensor) -> NoiseLevel:
         """Return the noise level at t, shaped (B, 1, 1, 1)."""

@@ -40,6 +40,11 @@ class Ensemble(nn.Module):
         view.labels = labels
         return view
 
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the members' networks so far, one for each image."""
+        return sum(member.counter.images for member in self.members)  # type: ignore[union-attr, misc]
+
     def alpha_bar(self, t: int) -> float:
         """Return the cumulative alpha at index ``t`` in float64."""
         return self._standing_for(t)[0].alpha_bar(t)

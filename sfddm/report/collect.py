@@ -28,6 +28,7 @@ from sfddm.report.rows import (
     Score,
     read_record,
 )
+from sfddm.results.index_set import read_index_set
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_file, write_json
 from sfddm.spec.experiment import Spec
@@ -72,7 +73,7 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
             sampling = read_record(place / "samples.json", Sampling, "sample")
             images = _first_samples(place / "samples.npy", sampling.images)
             kept[f"{row}/{steps}/{seed}"] = images
-            facts = _facts(spec, row, steps) | _costs(spec, row, trained, teacher)
+            facts = _facts(spec, row, steps, place) | _costs(spec, row, trained, teacher)
             facts |= _sampling_costs(sampling, (trained or [teacher])[-1])
             score = read_record(place / "score.json", Score, "evaluate")
             rows.extend(_rows_of(score, facts | {"seed": seed}))
@@ -114,15 +115,15 @@ def _role(spec: Spec, row: str) -> Role:
     return "teacher" if spec.method(row).is_reference else "method"
 
 
-def _facts(spec: Spec, row: str, steps: int) -> dict[str, Any]:
-    method = spec.method(row)
+def _facts(spec: Spec, row: str, steps: int, place: Path) -> dict[str, Any]:
+    method, stated = spec.method(row), spec.plan(row, steps).index_set
     return {
         "experiment": spec.name,
         "method": row,
         "method_name": method.name,
         "role": _role(spec, row),
         "title": method.row_title(steps),
-        "index_set": method.index_set(steps),
+        "index_set": read_index_set(place / "index_set.json").index_set if stated is None else stated,
         "options": spec.methods[row].model_dump(mode="json"),
         "steps": steps,
     }

@@ -86,17 +86,22 @@ def of_partition(spec: Spec, row: str) -> Dependencies:
     return _with_entries(section, ["sfddm.evaluation.class_partition"], [])
 
 
-def of_pairs(spec: Spec) -> Dependencies:
+def of_pairs(spec: Spec, seed: int) -> Dependencies:
     """Return what the teacher's images with their noise depend on."""
-    return _with_entries({"pairs": _plain(spec.pairs)}, ["sfddm.sampling.pairs"], [type(spec.network)])
+    key = stages.pair_sampling(spec, seed).key
+    return _with_entries(key, ["sfddm.sampling.pairs"], [type(spec.network)])
 
 
-def of_samples(spec: Spec, row: str) -> Dependencies:
+def of_samples(spec: Spec, row: str, steps: int) -> Dependencies:
     """Return what a row's images depend on, besides the models."""
-    method = spec.methods[row].model_dump(mode="json", exclude={"title", "steps", "training"})
-    noise = spec.evaluation.model_dump(mode="json", include={"samples", "seed"})
-    used = [type(spec.method(row)), *_networks(spec, row)]
-    return _with_entries({"method": method, "evaluation": noise}, ["sfddm.sampling.images"], used)
+    stage = stages.row_sampling(spec, row, steps)
+    return _with_entries(stage.key, ["sfddm.sampling.images"], [type(stage.sampler), *_networks(spec, row)])
+
+
+def of_index_set(spec: Spec, row: str, steps: int) -> Dependencies:
+    """Return what an index set found on the teacher's path depends on."""
+    stage = stages.row_sampling(spec, row, steps)
+    return _with_entries(stage.key, ["sfddm.sampling.index_sets"], [type(spec.network)])
 
 
 def of_scores(spec: Spec, module: str) -> Dependencies:

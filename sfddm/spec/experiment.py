@@ -203,8 +203,10 @@ class Spec(Strict):
         models = self.sampled_models(other, steps)
         if len(models) != 1:
             raise SfddmError(f"student_of: {other} at {steps} steps is several students, not one")
-        students = self.plan(other, steps).students
-        if students and not set(self.plan(row, steps).index_set) <= set(students[0].index_set):
+        students, index_set = self.plan(other, steps).students, self.plan(row, steps).index_set
+        if index_set is None:
+            raise SfddmError("index_set gits: needs a teacher of all steps; leave out student_of")
+        if students and not set(index_set) <= set(students[0].index_set):
             raise SfddmError(f"student_of: the student of {other} is no model at all of this row's {steps} steps")
         return models[0]
 

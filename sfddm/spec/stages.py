@@ -5,16 +5,15 @@ from __future__ import annotations
 from sfddm.evaluation.sections import ClassPartition
 from sfddm.methods.base import Share, Training
 from sfddm.runtime.errors import SfddmError
+from sfddm.sampling.sections import PairSampling, RowSampling
 from sfddm.spec.experiment import Spec
 from sfddm.training.sections import Origin, StudentTraining, TeacherTraining
 
 
 def teacher_training(spec: Spec, seed: int) -> TeacherTraining:
     """Return what the stage ``train`` computes with."""
-    shape = (spec.data.channels, spec.data.image_size, spec.data.image_size)
-    return TeacherTraining(
-        origin_of(spec, f"teacher, seed {seed}"), seed, shape, spec.schedule, spec.network, spec.teacher
-    )
+    shape, origin = image_shape(spec), origin_of(spec, f"teacher, seed {seed}")
+    return TeacherTraining(origin, seed, shape, spec.schedule, spec.network, spec.teacher)
 
 
 def student_training(spec: Spec, row: str, fold: str, seed: int) -> StudentTraining:
@@ -59,3 +58,41 @@ def shared_classes(spec: Spec, row: str) -> Share | None:
 def origin_of(spec: Spec, what: str) -> Origin:
     """Return the experiment that a training is part of, and its title in the log."""
     return Origin(spec.name, spec.digest, f"{spec.name}: {what}")
+
+
+def pair_sampling(spec: Spec, seed: int) -> PairSampling:
+    """Return what the stage ``pairs`` computes with.
+
+    Raises:
+        SfddmError: the spec asks for no pairs.
+    """
+    if spec.pairs is None:
+        raise SfddmError(f"{spec.name}: asks for no pairs; give pairs")
+    size = spec.evaluation.batch_size
+    return PairSampling(spec.name, spec.pairs, spec.schedule.timesteps, image_shape(spec), seed, size)
+
+
+def row_sampling(spec: Spec, row: str, steps: int) -> RowSampling:
+    """Return what the stages ``sample`` and ``index-set`` compute with.
+
+    Raises:
+        SfddmError: the spec has no such row, or the row cannot have so many steps.
+    """
+    plan, evaluation = spec.plan(row, steps), spec.evaluation
+    return RowSampling(
+        experiment=spec.name,
+        row=row,
+        steps=steps,
+        index_set=plan.index_set,
+        sampler=plan.sampler,
+        guidance_scale=1.0 if plan.trainings else spec.methods[row].guidance_scale,
+        shape=image_shape(spec),
+        count=evaluation.samples,
+        seed=evaluation.seed,
+        batch_size=evaluation.batch_size,
+    )
+
+
+def image_shape(spec: Spec) -> tuple[int, int, int]:
+    """Return (C, H, W) of an image."""
+    return spec.data.channels, spec.data.image_size, spec.data.image_size

@@ -13,7 +13,7 @@ from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import digest_of
 from sfddm.runtime.machine import available_cores
 from sfddm.runtime.provenance import ROOT, code_digest
-from sfddm.spec import dependencies
+from sfddm.spec import dependencies, stages
 from sfddm.spec.experiment import TEACHER, Spec
 from sfddm.spec.load import load_spec
 
@@ -121,7 +121,7 @@ def depends(kind: str, *names: str, **fixed):
 
     @cache
     def of_values(experiment: str, values: tuple[str, ...]) -> dependencies.Dependencies:
-        given = {name: int(value) if name == "seed" else value for name, value in zip(names, values)}
+        given = {name: int(value) if name in ("seed", "steps") else value for name, value in zip(names, values)}
         try:
             return getattr(dependencies, f"of_{kind}")(spec_of(experiment), **given, **fixed)
         except SfddmError as error:
@@ -145,8 +145,9 @@ def code(of):
 
 
 DATA, TEACHERS = depends("data"), depends("teacher", "seed")
-STUDENTS, PAIRS = depends("student", "row", "fold", "seed"), depends("pairs")
-PARTITIONS, SAMPLES = depends("partition", "row"), depends("samples", "row")
+STUDENTS, PAIRS = depends("student", "row", "fold", "seed"), depends("pairs", "seed")
+PARTITIONS, SAMPLES = depends("partition", "row"), depends("samples", "row", "steps")
+INDEX_SETS = depends("index_set", "row", "steps")
 SCORES = depends("scores", module="sfddm.evaluation.score")
 
 
@@ -175,6 +176,14 @@ def method_of(wildcards) -> Method:
     """Return the method of a row."""
     try:
         return spec_of(wildcards.experiment).method(wildcards.method)
+    except SfddmError as error:
+        give_up(str(error))
+
+
+def row_sampling(wildcards):
+    """Return how a row is sampled."""
+    try:
+        return stages.row_sampling(spec_of(wildcards.experiment), wildcards.method, int(wildcards.steps))
     except SfddmError as error:
         give_up(str(error))
 
@@ -241,6 +250,12 @@ def sampled_models(wildcards) -> list[str]:
     spec = spec_of(wildcards.experiment)
     models = spec.sampled_models(wildcards.method, int(wildcards.steps))
     return [folder_of(wildcards.experiment, wildcards.seed, model) for model in models]
+
+
+def found_index_set(wildcards) -> list[str]:
+    """Return the index set that is found on the teacher's path, where the row states none."""
+    place = f"reports/runs/{wildcards.experiment}/seed-{wildcards.seed}/{wildcards.method}/steps-{wildcards.steps}"
+    return [] if row_sampling(wildcards).index_set else [f"{place}/index_set.json"]
 
 
 def row_files(wildcards, name: str) -> list[str]:

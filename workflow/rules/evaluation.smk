@@ -27,6 +27,7 @@ rule reference:
 rule sample:
     input:
         models=sampled_models,
+        index_set=found_index_set,
     output:
         images=f"{SEED}/{{method}}/steps-{{steps}}/samples.npy",
         labels=f"{SEED}/{{method}}/steps-{{steps}}/labels.npy",
@@ -43,9 +44,10 @@ rule sample:
         spec=section(SAMPLES),
         code=code(SAMPLES),
         models=lambda wildcards, input: option("--model", input.models),
+        index_set=lambda wildcards, input: option("--index-set", input.index_set),
     shell:
         "sfddm sample params/{wildcards.experiment}.yaml --method {wildcards.method} --steps {wildcards.steps}"
-        " {params.models} --out {output.images} --threads {threads} 2>&1 | tee -i {log}"
+        " {params.models} {params.index_set} --out {output.images} --threads {threads} 2>&1 | tee -i {log}"
 
 
 rule evaluate:

@@ -37,6 +37,8 @@ MODULES = (
     "sfddm.sampling.pairs",
     "sfddm.evaluation.score",
 )
+#: Folders of which they import everything, to know what a spec may name.
+FOLDERS = ("sfddm.data.sources", "sfddm.methods", "sfddm.samplers")
 #: And what those of images import besides.
 IMAGE_MODULES = ("sfddm.networks.diffusers_unet", "sfddm.extractors.efficientnet")
 
@@ -90,9 +92,13 @@ def ask(address: str, arguments: list[str]) -> int | None:
 
 
 def serve(address: str, modules: Iterable[str]) -> None:
-    """Import ``modules``, then fork for each command that is asked for, until standard input ends."""
+    """Import ``modules`` and ``FOLDERS``, then fork for each command that is asked for, until standard input ends."""
+    from sfddm.runtime.registry import import_folder
+
     for name in modules:
         importlib.import_module(name)
+    for folder in FOLDERS:
+        import_folder(folder)
     with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
         try:
             listener.bind(address)

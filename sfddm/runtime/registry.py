@@ -56,12 +56,19 @@ def source_file(entry: type) -> Path:
     return Path(str(sys.modules[entry.__module__].__file__))
 
 
+def import_folder(package: str) -> list[ModuleType]:
+    """Import a package and all modules in its folder, and return them."""
+    folder = importlib.import_module(package)
+    return [
+        folder,
+        *(importlib.import_module(f"{package}.{info.name}") for info in pkgutil.iter_modules(folder.__path__)),
+    ]
+
+
 @cache
 def _entries(package: str, base: type[Entry], plugins: str) -> dict[str, type[Entry]]:
-    modules = [importlib.import_module(package)]
-    modules += [importlib.import_module(f"{package}.{info.name}") for info in pkgutil.iter_modules(modules[0].__path__)]
     found: dict[str, type[Entry]] = {}
-    for module in [*modules, *_plugin_modules(plugins)]:
+    for module in [*import_folder(package), *_plugin_modules(plugins)]:
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__:
                 if "name" not in vars(value):

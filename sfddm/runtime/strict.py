@@ -15,7 +15,8 @@ from sfddm.runtime.registry import entries
 class Strict(BaseModel):
     """A frozen model in which an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A command uses few of the models that it imports: each one's validator is built when it is needed.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sfddm.runtime import machine, provenance
+from sfddm.runtime import provenance
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.provenance import closure, code_digest, git_commit, hardware, library_versions
 
@@ -115,11 +115,3 @@ def test_the_commit_says_whether_the_tree_differs(package: Path) -> None:
 def test_versions_and_hardware_are_named() -> None:
     assert {"python", "torch", "numpy", "torch-fidelity"} <= library_versions().keys()
     assert "unknown" not in hardware()
-
-
-@pytest.mark.parametrize(("quota", "cores"), [("max 100000", None), ("100000 100000", 1), ("5000 100000", 1)])
-def test_a_containers_quota_bounds_the_cores(tmp_path: Path, quota: str, cores: int | None) -> None:
-    file = tmp_path / "cpu.max"
-    file.write_text(quota)
-    unbounded = machine.available_cores(tmp_path / "absent")
-    assert machine.available_cores(file) == (cores or unbounded)

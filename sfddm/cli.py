@@ -5,16 +5,38 @@ from __future__ import annotations
 import errno
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sfddm.commands.options import (
+    METRICS,
+    STATE,
+    Data,
+    Models,
+    Out,
+    OutFile,
+    OutFolder,
+    OutReference,
+    OutSamples,
+    Reads,
+    Reference,
+    Row,
+    Samples,
+    Seed,
+    SpecArgument,
+    State,
+    Steps,
+    Teacher,
+    option,
+)
+from sfddm.commands.stage import stage
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.outputs import check_outputs, paths_in
 
 if TYPE_CHECKING:
+    from sfddm.spec.dependencies import Dependencies
     from sfddm.spec.experiment import Spec
 
 app = typer.Typer(
@@ -27,49 +49,6 @@ spec_app = typer.Typer(
     help="Check a spec, show it with every default filled in, or print the schema.", no_args_is_help=True
 )
 app.add_typer(spec_app, name="spec")
-
-SpecArgument = Annotated[str, typer.Argument(metavar="SPEC", help="An experiment's name (digits) or a spec file.")]
-Out = Annotated[Path, typer.Option("--out", help="What to write.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="The training's seed.")]
-Data = Annotated[Path, typer.Option("--data", help="The folder that `sfddm fetch` wrote.")]
-Row = Annotated[str, typer.Option("--method", help="The method's row in the spec.")]
-METRICS = Path("reports/metrics.json")
-Samples = Annotated[Path, typer.Option("--samples", help="The .npy file that `sfddm sample` wrote.")]
-Reference = Annotated[Path, typer.Option("--reference", help="The folder that `sfddm reference` wrote.")]
-Steps = Annotated[int, typer.Option("--steps", min=1, help="Sampling steps.")]
-Models = Annotated[
-    list[Path], typer.Option("--model", help="The model folder to sample; once for each student that shares the work.")
-]
-Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="Threads for torch; default: torch's own choice.")
-]
-State = Annotated[Path, typer.Option("--state", help="Where checkpoints live while training.")]
-STATE = Path("reports/state")
-
-
-def _load(
-    spec: str,
-    inputs: Sequence[Path | None],
-    section: str | None = None,
-    *,
-    files: Sequence[Path] = (),
-    folders: Sequence[Path] = (),
-    state: Path | None = None,
-) -> Spec:
-    """Read a spec and, before anything is computed, see that what the verb writes replaces nothing of a user's.
-
-    The arguments are those of ``check_outputs``; the files that a section of the spec names are inputs as well.
-    """
-    from sfddm.spec.load import find_spec, load_spec
-
-    loaded = load_spec(spec)
-    named = paths_in(getattr(loaded, section).model_dump()) if section else ()
-    check_outputs([find_spec(spec), *inputs, *named], files=files, folders=folders, containers=[state] if state else [])
-    return loaded
-
-
-def _stores(data: Path) -> list[Path]:
-    return [data / "train", data / "test"]
 
 
 @spec_app.command("check")
@@ -115,208 +94,143 @@ def methods(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = 
 
 
 @app.command()
-def fetch(spec: SpecArgument, out: Out) -> None:
+@stage
+def fetch(spec: Spec, out: Out) -> Dependencies:
     """Bring the images into the store, downloading them where the spec says so."""
     from sfddm.data.fetch import fetch as fetch_data
-    from sfddm.spec.load import find_spec, load_spec
+    from sfddm.spec import dependencies
 
-    loaded = load_spec(spec)
-    read = [find_spec(spec), *paths_in(loaded.data.model_dump())]
-    check_outputs(read, folders=[out / split for split in loaded.data.splits])
-    fetch_data(loaded.data, out)
+    check_outputs(paths_in(spec.data.model_dump()), folders=[out / split for split in spec.data.splits])
+    fetch_data(spec.data, out)
+    return dependencies.of_data(spec)
 
 
 @app.command()
-def train(
-    spec: SpecArgument, data: Data, out: Out, seed: Seed = 0, state: State = STATE, threads: Threads = None
-) -> None:
+@stage
+def train(spec: Spec, data: Data, out: OutFolder, seed: Seed = 0, state: State = STATE, *, device: Any) -> Dependencies:
     """Train the teacher of one seed; an interrupted training goes on where it was."""
-    from sfddm.runtime.device import leased_device
-    from sfddm.spec.stages import teacher_training
+    from sfddm.spec import dependencies, stages
     from sfddm.training.teacher import train_teacher
 
-    stage = teacher_training(_load(spec, _stores(data), "teacher", folders=[out], state=state), seed)
-    with leased_device(threads) as device:
-        train_teacher(stage, data, out, state=state, device=device)
+    train_teacher(stages.teacher_training(spec, seed), data, out, state=state, device=device)
+    return dependencies.of_teacher(spec, seed)
 
 
 @app.command()
+@stage
 def distill(
-    spec: SpecArgument,
+    spec: Spec,
     row: Row,
-    fold: Annotated[str, typer.Option("--fold", help="Which of the method's trainings, for example 8.")],
-    teacher: Annotated[Path, typer.Option("--teacher", help="The model folder it learns from.")],
+    fold: Annotated[str, option("--fold", "Which of the method's trainings, for example 8.")],
+    teacher: Teacher,
     data: Data,
-    out: Out,
-    start: Annotated[
-        Path | None, typer.Option("--start", help="The model folder it starts from, where the fold has one.")
-    ] = None,
-    pairs: Annotated[Path | None, typer.Option("--pairs", help="The folder that `sfddm pairs` wrote.")] = None,
-    partition: Annotated[
-        Path | None, typer.Option("--partition", help="The file that `sfddm partition` wrote.")
-    ] = None,
+    out: OutFolder,
+    start: Annotated[Path | None, option("--start", "The model folder it starts from."), Reads()] = None,
+    pairs: Annotated[Path | None, option("--pairs", "What `sfddm pairs` wrote."), Reads()] = None,
+    partition: Annotated[Path | None, option("--partition", "What `sfddm partition` wrote."), Reads()] = None,
     seed: Seed = 0,
     state: State = STATE,
-    threads: Threads = None,
-) -> None:
+    *,
+    device: Any,
+) -> Dependencies:
     """Train the student of one fold; an interrupted training goes on where it was."""
-    from sfddm.runtime.device import leased_device
-    from sfddm.spec.stages import student_training
+    from sfddm.spec import dependencies, stages
     from sfddm.training.sections import StudentInputs
     from sfddm.training.student import train_student
 
-    read = [teacher, start, pairs, partition, *_stores(data)]
-    stage = student_training(_load(spec, read, folders=[out], state=state), row, fold, seed)
     inputs = StudentInputs(data, teacher, start, pairs, partition)
-    with leased_device(threads) as device:
-        train_student(stage, inputs, out, state=state, device=device)
+    train_student(stages.student_training(spec, row, fold, seed), inputs, out, state=state, device=device)
+    return dependencies.of_student(spec, row, fold, seed)
 
 
 @app.command()
-def partition(spec: SpecArgument, row: Row, data: Data, out: Out) -> None:
+@stage
+def partition(spec: Spec, row: Row, data: Data, out: OutFile) -> Dependencies:
     """Share the classes among a row's students."""
     from sfddm.evaluation.class_partition import write_partition
-    from sfddm.spec.stages import class_partition
+    from sfddm.spec import dependencies, stages
 
-    write_partition(class_partition(_load(spec, _stores(data), files=[out]), row), data, out)
+    write_partition(stages.class_partition(spec, row), data, out)
+    return dependencies.of_partition(spec, row)
 
 
 @app.command()
+@stage
 def pairs(
-    spec: SpecArgument,
-    model: Annotated[Path, typer.Option("--model", help="The teacher's model folder.")],
-    out: Out,
+    spec: Spec,
+    model: Annotated[Path, option("--model", "The teacher's model folder."), Reads()],
+    out: OutFolder,
     seed: Seed = 0,
-    threads: Threads = None,
-) -> None:
+    *,
+    device: Any,
+) -> Dependencies:
     """Sample images from the teacher and keep the noise they came from, for losses that compare with them."""
-    from sfddm.runtime.device import leased_device
     from sfddm.sampling.pairs import write_pairs
-    from sfddm.spec.stages import pair_sampling
+    from sfddm.spec import dependencies, stages
 
-    stage = pair_sampling(_load(spec, [model], folders=[out]), seed)
-    with leased_device(threads) as device:
-        write_pairs(stage, model, out, device=device)
+    write_pairs(stages.pair_sampling(spec, seed), model, out, device=device)
+    return dependencies.of_pairs(spec, seed)
 
 
-@app.command("index-set")
+@app.command()
+@stage
 def index_set(
-    spec: SpecArgument,
+    spec: Spec,
     row: Row,
     steps: Steps,
-    model: Annotated[Path, typer.Option("--model", help="The teacher's model folder.")],
-    out: Out,
-    threads: Threads = None,
-) -> None:
-    """Find the steps of a row with `index_set: gits` on the teacher's own path."""
-    from sfddm.runtime.device import leased_device
+    model: Annotated[Path, option("--model", "The teacher's model folder."), Reads()],
+    out: OutFile,
+    *,
+    device: Any,
+) -> Dependencies:
+    """Find the steps that a row visits on the teacher's own path."""
     from sfddm.sampling.index_sets import write_found_index_set
-    from sfddm.spec.stages import row_sampling
+    from sfddm.spec import dependencies, stages
 
-    stage = row_sampling(_load(spec, [model], files=[out]), row, steps)
-    with leased_device(threads) as device:
-        write_found_index_set(stage, model, out, device=device)
+    write_found_index_set(stages.row_sampling(spec, row, steps), model, out, device=device)
+    return dependencies.of_index_set(spec, row, steps)
 
 
 @app.command()
+@stage
 def sample(
-    spec: SpecArgument,
+    spec: Spec,
     row: Row,
     steps: Steps,
     model: Models,
-    out: Out,
-    index_set: Annotated[
-        Path | None, typer.Option("--index-set", help="The file that `sfddm index-set` wrote, where the row needs one.")
-    ] = None,
-    threads: Threads = None,
-) -> None:
+    out: OutSamples,
+    index_set: Annotated[Path | None, option("--index-set", "What `sfddm index-set` wrote."), Reads()] = None,
+    *,
+    device: Any,
+) -> Dependencies:
     """Sample a row's images, each from its own noise, into a uint8 .npy file."""
-    from sfddm.runtime.device import leased_device
     from sfddm.sampling.images import sample_row
-    from sfddm.spec.stages import row_sampling
+    from sfddm.spec import dependencies, stages
 
-    outputs = [out, *(out.parent / name for name in ("samples.json", "labels.npy"))]
-    stage = row_sampling(_load(spec, [*model, index_set], files=outputs), row, steps)
-    with leased_device(threads) as device:
-        sample_row(stage, model, out, device=device, index_set=index_set)
+    sample_row(stages.row_sampling(spec, row, steps), model, out, device=device, index_set=index_set)
+    return dependencies.of_samples(spec, row, steps)
 
 
 @app.command()
-def reference(spec: SpecArgument, data: Data, out: Out, threads: Threads = None) -> None:
+@stage
+def reference(spec: Spec, data: Data, out: OutReference, *, device: Any) -> Dependencies:
     """Compute the features of the real images, and how far real images are from real images."""
     from sfddm.evaluation.reference import write_reference
-    from sfddm.runtime.device import leased_device
+    from sfddm.spec import dependencies
 
-    loaded = _load(spec, _stores(data), "evaluation", files=[out / "features.npz", out / "score.json"])
-    with leased_device(threads) as device:
-        write_reference(loaded, data, out, device=str(device))
+    write_reference(spec, data, out, device=str(device))
+    return dependencies.of_scores(spec, "sfddm.evaluation.reference")
 
 
 @app.command()
-def evaluate(
-    spec: SpecArgument,
-    samples: Samples,
-    reference: Reference,
-    out: Out,
-    threads: Threads = None,
-) -> None:
+@stage
+def evaluate(spec: Spec, samples: Samples, reference: Reference, out: OutFile, *, device: Any) -> Dependencies:
     """Score samples against the reference under the spec's protocol."""
     from sfddm.evaluation.score import score
-    from sfddm.runtime.device import leased_device
+    from sfddm.spec import dependencies
 
-    loaded = _load(spec, [samples, reference], "evaluation", files=[out])
-    with leased_device(threads) as device:
-        score(loaded, samples, reference, out, device=str(device))
-
-
-@app.command()
-def agree(
-    spec: SpecArgument,
-    samples: Samples,
-    teacher_samples: Annotated[Path, typer.Option("--teacher-samples", help="The teacher's .npy file.")],
-    out: Out,
-    threads: Threads = None,
-) -> None:
-    """Measure how far samples lie from the teacher's from the same noise, and from its others."""
-    from sfddm.evaluation.agreement import measure_agreement
-    from sfddm.runtime.device import leased_device
-
-    loaded = _load(spec, [samples, teacher_samples], "evaluation", files=[out])
-    with leased_device(threads) as device:
-        measure_agreement(loaded, samples, teacher_samples, out, device=str(device))
-
-
-@app.command()
-def audit(
-    spec: SpecArgument, samples: Samples, reference: Reference, data: Data, out: Out, threads: Threads = None
-) -> None:
-    """Score the very same samples under several protocols."""
-    from sfddm.evaluation.audit import audit as audit_samples
-    from sfddm.runtime.device import leased_device
-
-    loaded = _load(spec, [samples, reference, *_stores(data)], "evaluation", files=[out])
-    with leased_device(threads) as device:
-        audit_samples(loaded, samples, reference, data, out, device=str(device))
-
-
-@app.command()
-def interpolate(
-    spec: SpecArgument,
-    row: Row,
-    steps: Steps,
-    model: Models,
-    teacher: Annotated[Path, typer.Option("--teacher", help="The teacher's model folder.")],
-    reference: Reference,
-    out: Out,
-    threads: Threads = None,
-) -> None:
-    """Sample along paths between two noises, student and teacher, and measure how smooth the paths are."""
-    from sfddm.evaluation.interpolation import interpolate as interpolate_row
-    from sfddm.runtime.device import leased_device
-
-    loaded = _load(spec, [*model, teacher, reference], "evaluation", folders=[out])
-    with leased_device(threads) as device:
-        interpolate_row(loaded, row, steps, model, teacher, reference, out, device)
+    score(spec, samples, reference, out, device=str(device))
+    return dependencies.of_scores(spec, "sfddm.evaluation.score")
 
 
 @app.command()
@@ -327,12 +241,11 @@ def collect(
 ) -> None:
     """Gather one experiment's figures, costs and sample images."""
     from sfddm.report.collect import collect as collect_rows
-    from sfddm.spec.load import load_spec
+    from sfddm.spec.load import find_spec, load_spec
 
-    loaded = load_spec(spec)
-    read = [runs / "data", runs / "reference", *(runs / f"seed-{seed}" for seed in loaded.seeds)]
+    read = [find_spec(spec), runs / "data", runs / "reference", *runs.glob("seed-*")]
     check_outputs(read, files=[out / "metrics.json", out / "samples.npz"])
-    collect_rows(loaded, runs, out)
+    collect_rows(load_spec(spec), runs, out)
 
 
 @app.command()
@@ -385,6 +298,18 @@ def record(
 
     check_outputs([collected, CLAIMS_FOLDER], folders=[out])
     write_record(collected, out, command)
+
+
+@app.command()
+def provenance(
+    file: Annotated[Path, typer.Argument(help="A file or folder that a stage wrote.")],
+    why: Annotated[bool, typer.Option("--why", help="Say what changed since.")] = False,
+) -> None:
+    """Print what a result depends on: spec, code and inputs."""
+    from sfddm.records.origin import describe_origin
+
+    for line in describe_origin(file, why):
+        print(line)
 
 
 def main() -> None:

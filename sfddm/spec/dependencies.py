@@ -25,11 +25,15 @@ class Dependencies:
     """What a stage computes with.
 
     Attributes:
+        kind: the name of the function here that says so, without ``of_``.
+        given: what it is asked besides the spec.
         section: its part of the spec, as plain JSON.
         modules: the modules that it runs, by full name; what they import counts, too.
         files: plug-ins that it runs.
     """
 
+    kind: str
+    given: dict[str, Any]
     section: dict[str, Any]
     modules: tuple[str, ...]
     files: tuple[Path, ...] = ()
@@ -51,13 +55,13 @@ class Dependencies:
 
 def of_data(spec: Spec) -> Dependencies:
     """Return what the store depends on."""
-    return _with_entries({"data": _plain(spec.data)}, ["sfddm.data.fetch"], [type(spec.data)])
+    return _make("data", {}, {"data": _plain(spec.data)}, ["sfddm.data.fetch"], [type(spec.data)])
 
 
 def of_teacher(spec: Spec, seed: int) -> Dependencies:
     """Return what a teacher depends on."""
     key = stages.teacher_training(spec, seed).key
-    return _with_entries(key, ["sfddm.training.teacher"], [type(spec.network)])
+    return _make("teacher", {"seed": seed}, key, ["sfddm.training.teacher"], [type(spec.network)])
 
 
 def of_student(spec: Spec, row: str, fold: str, seed: int) -> Dependencies:
@@ -68,7 +72,7 @@ def of_student(spec: Spec, row: str, fold: str, seed: int) -> Dependencies:
     """
     stage = stages.student_training(spec, row, fold, seed)
     used = [type(spec.method(row)), *_networks(spec, row)]
-    return _with_entries(stage.key, ["sfddm.training.student"], used)
+    return _make("student", {"row": row, "fold": fold, "seed": seed}, stage.key, ["sfddm.training.student"], used)
 
 
 def of_partition(spec: Spec, row: str) -> Dependencies:
@@ -83,40 +87,50 @@ def of_partition(spec: Spec, row: str) -> Dependencies:
         "classes": stage.classes,
         "extractor": _extractor(spec.evaluation),
     }
-    return _with_entries(section, ["sfddm.evaluation.class_partition"], [])
+    return _make("partition", {"row": row}, section, ["sfddm.evaluation.class_partition"], [])
 
 
 def of_pairs(spec: Spec, seed: int) -> Dependencies:
     """Return what the teacher's images with their noise depend on."""
     key = stages.pair_sampling(spec, seed).key
-    return _with_entries(key, ["sfddm.sampling.pairs"], [type(spec.network)])
+    return _make("pairs", {"seed": seed}, key, ["sfddm.sampling.pairs"], [type(spec.network)])
 
 
 def of_samples(spec: Spec, row: str, steps: int) -> Dependencies:
     """Return what a row's images depend on, besides the models."""
     stage = stages.row_sampling(spec, row, steps)
-    return _with_entries(stage.key, ["sfddm.sampling.images"], [type(stage.sampler), *_networks(spec, row)])
+    return _make(
+        "samples",
+        {"row": row, "steps": steps},
+        stage.key,
+        ["sfddm.sampling.images"],
+        [type(stage.sampler), *_networks(spec, row)],
+    )
 
 
 def of_index_set(spec: Spec, row: str, steps: int) -> Dependencies:
     """Return what an index set found on the teacher's path depends on."""
     stage = stages.row_sampling(spec, row, steps)
-    return _with_entries(stage.key, ["sfddm.sampling.index_sets"], [type(spec.network)])
+    return _make(
+        "index_set", {"row": row, "steps": steps}, stage.key, ["sfddm.sampling.index_sets"], [type(spec.network)]
+    )
 
 
 def of_scores(spec: Spec, module: str) -> Dependencies:
     """Return what a score or a further measurement depends on; which rows are measured does not change it."""
     lists = {"agreement", "audit", "interpolation"}
     section = {"data": _plain(spec.data), "evaluation": spec.evaluation.model_dump(mode="json", exclude=lists)}
-    return _with_entries(section, [module], [])
+    return _make("scores", {"module": module}, section, [module], [])
 
 
-def _with_entries(section: dict[str, Any], modules: list[str], used: Iterable[type]) -> Dependencies:
+def _make(
+    kind: str, given: dict[str, Any], section: dict[str, Any], modules: list[str], used: Iterable[type]
+) -> Dependencies:
     """Count the entries of registries that a stage uses: those of this package by module, plug-ins by file."""
     own = [entry for entry in used if entry.__module__.startswith(f"{PACKAGE}.")]
     plug_ins = [source_file(entry) for entry in used if entry not in own]
     names = modules + [entry.__module__ for entry in own]
-    return Dependencies(section, tuple(dict.fromkeys(names)), tuple(dict.fromkeys(plug_ins)))
+    return Dependencies(kind, given, section, tuple(dict.fromkeys(names)), tuple(dict.fromkeys(plug_ins)))
 
 
 def _networks(spec: Spec, row: str) -> list[type[NetworkOptions]]:

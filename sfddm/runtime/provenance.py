@@ -32,8 +32,7 @@ LIBRARIES = (
 )
 
 
-@cache
-def code_digest(*modules: str, files: tuple[Path, ...] = ()) -> str:
+def code_digest(*modules: str, files: Iterable[Path] = ()) -> str:
     """Return the sha256 of :func:`code_digests`.
 
     Raises:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sfddm.evaluation.spec import EvaluationSpec
 from sfddm.networks.spec import NetworkOptions
 from sfddm.runtime.files import digest_of
-from sfddm.runtime.provenance import PACKAGE, code_digest, code_digests
-from sfddm.runtime.registry import source_file
+from sfddm.runtime.provenance import code_digests
 from sfddm.spec import stages
 from sfddm.spec.experiment import Spec
 
@@ -28,29 +26,22 @@ class Dependencies:
         kind: the name of the function here that says so, without ``of_``.
         given: what it is asked besides the spec.
         section: its part of the spec, as plain JSON.
-        modules: the modules that it runs, by full name; what they import counts, too.
-        files: plug-ins that it runs.
+        modules: the modules that it runs, by full name, plug-ins included; what they import counts, too.
     """
 
     kind: str
     given: dict[str, Any]
     section: dict[str, Any]
     modules: tuple[str, ...]
-    files: tuple[Path, ...] = ()
 
     @property
     def spec(self) -> str:
         """sha256 of the section."""
         return digest_of(self.section)
 
-    @property
-    def code(self) -> str:
-        """sha256 of the code."""
-        return code_digest(*self.modules, files=self.files)
-
     def code_by_module(self) -> dict[str, str]:
-        """Return the sha256 of each module and plug-in."""
-        return code_digests(*self.modules, files=self.files)
+        """Return the sha256 of each module."""
+        return code_digests(*self.modules)
 
 
 def of_data(spec: Spec) -> Dependencies:
@@ -126,11 +117,9 @@ def of_scores(spec: Spec, module: str) -> Dependencies:
 def _make(
     kind: str, given: dict[str, Any], section: dict[str, Any], modules: list[str], used: Iterable[type]
 ) -> Dependencies:
-    """Count the entries of registries that a stage uses: those of this package by module, plug-ins by file."""
-    own = [entry for entry in used if entry.__module__.startswith(f"{PACKAGE}.")]
-    plug_ins = [source_file(entry) for entry in used if entry not in own]
-    names = modules + [entry.__module__ for entry in own]
-    return Dependencies(kind, given, section, tuple(dict.fromkeys(names)), tuple(dict.fromkeys(plug_ins)))
+    """Count the entries of registries that a stage uses, plug-ins included, by their modules."""
+    names = modules + [entry.__module__ for entry in used]
+    return Dependencies(kind, given, section, tuple(dict.fromkeys(names)))
 
 
 def _networks(spec: Spec, row: str) -> list[type[NetworkOptions]]:

@@ -98,6 +98,7 @@ def spec_of(experiment: str) -> Spec:
 # --- what a stage depends on ---
 
 
+@cache
 def code_of(*modules: str, **options) -> str:
     """Return the digest of the modules that a stage runs; Snakemake itself does not see into a package."""
     try:
@@ -141,7 +142,7 @@ def section(of):
 
 def code(of):
     """Return a function of the wildcards: the digest of the code that a stage runs."""
-    return lambda wildcards: of(wildcards).code
+    return lambda wildcards: code_of(*of(wildcards).modules)
 
 
 DATA, TEACHERS = depends("data"), depends("teacher", "seed")
@@ -164,7 +165,7 @@ def state_folder(of):
 
     def folder(wildcards, output) -> str:
         needed = of(wildcards)
-        return f"reports/state/{digest_of([output[0], needed.spec, needed.code])[:16]}"
+        return f"reports/state/{digest_of([output[0], needed.spec, code_of(*needed.modules)])[:16]}"
 
     return folder
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from support.exact_networks import tiny_denoiser
 
-from sfddm.methods.base import Sampler
 from sfddm.networks.denoiser import Denoiser
 from sfddm.networks.model_folder import save_model
 from sfddm.samplers.base import sample
+from sfddm.samplers.ddim import DDIM
 
 pytestmark = pytest.mark.slow
 
@@ -48,6 +48,6 @@ def test_the_documented_lines_sample_a_model_folder_as_we_do(tmp_path: Path) -> 
     assert theirs.shape == (4, 8, 8, 1)
     noise = torch.randn((4, 1, 8, 8), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        ours = sample(student, INDEX_SET, Sampler("ddim", 0.0, clip=True), noise, lambda k: noise)
+        ours = sample(student, INDEX_SET, DDIM(), noise, lambda k: noise)
     assert ours.std() > 0.1
     np.testing.assert_allclose(theirs * 2 - 1, ours.permute(0, 2, 3, 1).numpy(), rtol=0, atol=1e-4)

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from support.exact_networks import assert_same_weights, normal, tiny_denoiser, weights_of
 
 from sfddm.diffusion.schedule import ScheduleKind, make_schedule
-from sfddm.methods.base import Sampler
 from sfddm.networks.denoiser import Denoiser
 from sfddm.networks.model_folder import load_model, load_pretrained, save_model
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import read_json, write_json
 from sfddm.runtime.torchvision_operators import declare_missing_operators
 from sfddm.samplers.base import sample
+from sfddm.samplers.ddim import DDIM
 
 IRREGULAR = (2, 3, 9, 20, 21, 40, 55, 63)
 WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"
@@ -105,7 +105,7 @@ def test_stock_diffusers_samples_a_student_as_we_do(
     save_model(tmp_path / "model", student, {})
     noise = torch.randn((3, 1, 8, 8), generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
-        ours = sample(student, IRREGULAR, Sampler("ddim", 0.0, clip=True), noise, lambda k: noise)
+        ours = sample(student, IRREGULAR, DDIM(), noise, lambda k: noise)
     theirs = stock_images(tmp_path / "model", 8, seed=5)
     assert ours.std() > 0.1
     torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-5)
@@ -116,7 +116,7 @@ def test_stock_diffusers_samples_a_teacher_as_we_do(tmp_path: Path) -> None:
     save_model(tmp_path / "model", teacher, {})
     noise = torch.randn((3, 1, 8, 8), generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
-        ours = sample(teacher, tuple(range(16)), Sampler("ddim", 0.0, clip=True), noise, lambda k: noise)
+        ours = sample(teacher, tuple(range(16)), DDIM(), noise, lambda k: noise)
     # 16 steps with betas up to the cap, float32 in diffusers: still a hundredth of a grey level
     torch.testing.assert_close(stock_images(tmp_path / "model", 16, seed=5), ours, rtol=0, atol=1e-4)
 

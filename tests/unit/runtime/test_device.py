@@ -92,9 +92,9 @@ def test_stray_launcher_variables_are_refused_before_anything_is_read(
 
 @pytest.mark.parametrize("verb", ["train", "distill"])
 def test_the_command_line_refuses_a_rank_without_its_launcher(tmp_path: Path, verb: str) -> None:
-    options = ["--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    options = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
     if verb == "distill":
-        options += ["--method", "sfddm", "--fold", "4", "--teacher", str(tmp_path)]
+        options += ["--method", "sfddm", "--fold", "4", "--teacher", str(tmp_path / "teacher")]
     done = subprocess.run(
         [sys.executable, "-m", "sfddm.cli", verb, "smoke", *options],
         env=dict(os.environ) | {"RANK": "1"}, check=False, capture_output=True, text=True,

@@ -13,7 +13,8 @@ from sfddm.diffusion.process import q_sample
 from sfddm.diffusion.schedule import make_schedule
 from sfddm.methods.base import Sampler
 from sfddm.methods.trajectory import Trajectory, TrajectoryOptions, follow
-from sfddm.networks.denoiser import FrozenDenoiser
+from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+from sfddm.objectives.terms import Evaluations
 from sfddm.samplers.base import sample
 
 IMAGE = torch.tensor([[-0.75, 0.5], [1.0, 0.125]]).view(1, 1, 2, 2)
@@ -73,5 +74,8 @@ def test_any_index_set_takes_one_fold() -> None:
     method = Trajectory(
         TrajectoryOptions(method="trajectory", index_set=index_set, substeps=3), make_schedule("cosine", 64)
     )
-    (fold,) = method.folds(8)
-    assert (fold.index_set, fold.teacher, method.teacher_evaluations) == (index_set, None, 3)
+    (training,) = method.plan(8).trainings
+    assert (training.index_set, training.teacher) == (index_set, None)
+    teacher = gaussian_denoiser(make_schedule("cosine", 64), IMAGE, 0.0, "x0")
+    student = Denoiser(teacher.network, "x0", teacher.steps.subsequence(index_set, index_set))
+    assert method.objective(training, student, FrozenDenoiser(teacher)).evaluations == Evaluations(1, teacher=3)

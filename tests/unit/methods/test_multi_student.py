@@ -24,7 +24,7 @@ from sfddm.diffusion.schedule import make_schedule
 from sfddm.evaluation.class_partition import make_partition
 from sfddm.evaluation.sections import ClassPartition
 from sfddm.methods import make_method
-from sfddm.methods.base import Sampler
+from sfddm.methods.base import Sampler, Training
 from sfddm.methods.multi_student import (
     MultiStudent,
     MultiStudentOptions,
@@ -40,7 +40,7 @@ from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.networks.ensemble import Ensemble
 from sfddm.networks.kinds.perceptron import PerceptronOptions
 from sfddm.networks.steps import Steps
-from sfddm.objectives.terms import Pairs
+from sfddm.objectives.terms import Batch, Networks, Pairs
 from sfddm.runtime.errors import SfddmError
 from sfddm.samplers.base import sample
 from sfddm.spec.load import parse_spec

@@ -20,7 +20,7 @@ from sfddm.methods.progressive import Progressive, ProgressiveOptions, distillat
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.objectives.terms import Batch
 from sfddm.runtime.errors import SfddmError
-from sfddm.samplers.base import ddim_step
+from sfddm.samplers.ddim import ddim_step
 
 
 def progressive(timesteps: int, start: int | None = None) -> Progressive:

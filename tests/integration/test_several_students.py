@@ -18,10 +18,10 @@ from sfddm.evaluation.by_class import figures_by_class
 from sfddm.evaluation.metrics import reference_statistics
 from sfddm.evaluation.reference import write_reference
 from sfddm.evaluation.score import open_labels, score
-from sfddm.methods.base import Sampler
 from sfddm.networks.model_folder import load_auxiliary, load_model
 from sfddm.runtime.errors import SfddmError
 from sfddm.samplers.base import sample
+from sfddm.samplers.ddim import DDIM as DDIMSampler
 from sfddm.sampling.images import flops, sample_row
 from sfddm.sampling.pairs import write_pairs
 from sfddm.spec.experiment import TEACHER, Model, Spec
@@ -75,7 +75,7 @@ def test_pairs_are_the_teachers_images_from_noise_that_no_score_is_measured_on(t
     with torch.no_grad():
         given = teacher.eval().given(pairs.labels)
         again = sample(
-            given, make_index_set("linspace", 64, 4), Sampler("ddim", 0.0, True), pairs.noise, lambda k: pairs.noise
+            given, make_index_set("linspace", 64, 4), DDIMSampler(0.0, True), pairs.noise, lambda k: pairs.noise
         )
     assert torch.allclose(again, pairs.images, atol=1e-3), "float16 on disk"
     from sfddm.diffusion.randomness import initial_noise

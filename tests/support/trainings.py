@@ -23,7 +23,7 @@ def fresh_student(method: Method, training: Training, teacher: Denoiser, seed: i
     """Return the student as the stage ``distill`` makes it, before its first step."""
     options, learns_from = training.options or TrainingOptions(images=1), ("teacher", "teacher")
     stage = StudentTraining(
-        Origin("test", ""), method.name, seed, method.options, method.schedule, training, options, learns_from
+        Origin("test", "", "a test"), method.name, seed, method.options, method.schedule, training, options, learns_from
     )
     return make_student(stage, teacher)
 

@@ -14,12 +14,12 @@ from support.trainings import loss_of
 
 from sfddm.diffusion.process import NoiseLevel, consistency_prediction, prediction_from
 from sfddm.diffusion.schedule import make_schedule
-from sfddm.methods.base import Sampler
 from sfddm.methods.consistency import Consistency, ConsistencyOptions
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.objectives.terms import Batch
 from sfddm.runtime.errors import SfddmError
 from sfddm.samplers.base import sample
+from sfddm.samplers.consistency import ConsistencySampler
 
 
 def level_of(alpha_bar: float) -> NoiseLevel:
@@ -112,7 +112,7 @@ def test_sampling_noises_the_image_afresh_at_every_step_but_the_last() -> None:
 
     steps = gaussian_denoiser(schedule, image, 0.0).steps
     model = Denoiser(Recorder(), "x0", steps)
-    out = sample(model, (9, 30, 63), Sampler("consistency", 0.0, clip=False), normal(2, 1, 2, 2), noise_of_step)
+    out = sample(model, (9, 30, 63), ConsistencySampler(0.0, clip=False), normal(2, 1, 2, 2), noise_of_step)
     assert asked == [2, 1]
     for k, t in ((2, 30), (1, 9)):
         a = float(schedule.alphas_bar[t])

@@ -24,7 +24,7 @@ from sfddm.diffusion.schedule import make_schedule
 from sfddm.evaluation.class_partition import make_partition
 from sfddm.evaluation.sections import ClassPartition
 from sfddm.methods import make_method
-from sfddm.methods.base import Sampler, Training
+from sfddm.methods.base import Training
 from sfddm.methods.multi_student import (
     MultiStudent,
     MultiStudentOptions,
@@ -43,6 +43,7 @@ from sfddm.networks.steps import Steps
 from sfddm.objectives.terms import Batch, Networks, Pairs
 from sfddm.runtime.errors import SfddmError
 from sfddm.samplers.base import sample
+from sfddm.samplers.ddim import DDIM as DDIMSampler
 from sfddm.spec.load import parse_spec
 from sfddm.spec.stages import class_partition
 
@@ -308,7 +309,7 @@ def test_copies_of_one_generator_produce_what_the_one_produces(students: int, se
     parts: list[Any] = [None] if students == 1 else list(partition_of(method, 8))
     members = [Denoiser(copy.deepcopy(one.network), "v", one.steps) for _ in parts]
     labels = torch.arange(16) % 8
-    sampler, x = Sampler("ddim", 0.0, True), normal(16, 2, 1, 1, seed=seed)
+    sampler, x = DDIMSampler(0.0, True), normal(16, 2, 1, 1, seed=seed)
     many = Ensemble(members, parts).given(labels) if students > 1 else members[0].given(labels)
     with torch.no_grad():
         alone, together = (sample(m, (63,), sampler, x, lambda k: x) for m in (one.given(labels), many))

@@ -15,14 +15,15 @@ from support.trainings import NO_DRAWS, fresh_student, loss_of
 from sfddm.diffusion.index_sets import make_index_set
 from sfddm.diffusion.schedule import make_schedule
 from sfddm.methods import make_method
-from sfddm.methods.base import Sampler
 from sfddm.methods.one_to_many import OneToMany, OneToManyOptions
 from sfddm.networks.base import Condition
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.networks.ensemble import Ensemble
 from sfddm.objectives.terms import Batch
 from sfddm.runtime.errors import SfddmError
-from sfddm.samplers.base import sample
+from sfddm.samplers.ancestral import Ancestral
+from sfddm.samplers.base import Sampler, sample
+from sfddm.samplers.ddim import DDIM as DDIMSampler
 
 SCHEDULE = make_schedule("cosine", 64)
 TRAINING = {"images": 64}
@@ -43,7 +44,7 @@ def step_noise(k: int) -> torch.Tensor:
     students=st.integers(1, 8),
     partition=st.sampled_from(["steps", "log-snr"]),
     steps=st.sampled_from([1, 2, 8, 16]),
-    sampler=st.sampled_from([Sampler("ddim", 0.0, True), Sampler("ddim", 0.5, False), Sampler("ancestral", 0.0, True)]),
+    sampler=st.sampled_from([DDIMSampler(0.0, True), DDIMSampler(0.5, False), Ancestral(0.0, True)]),
 )
 def test_copies_of_the_teacher_sample_exactly_what_the_teacher_samples(
     students: int, partition: str, steps: int, sampler: Sampler

@@ -14,7 +14,6 @@ from support.trainings import fresh_student, loss_of
 from torch import Tensor
 
 from sfddm.diffusion.schedule import make_schedule
-from sfddm.methods.base import Sampler
 from sfddm.methods.ddim import DDIM
 from sfddm.methods.options import MethodOptions
 from sfddm.methods.sfddm import SFDDM, SFDDMOptions
@@ -22,7 +21,9 @@ from sfddm.networks.base import Condition
 from sfddm.networks.denoiser import Denoiser
 from sfddm.objectives.terms import Batch
 from sfddm.runtime.errors import SfddmError
+from sfddm.samplers.ancestral import Ancestral
 from sfddm.samplers.base import sample
+from sfddm.samplers.ddim import DDIM as DDIMSampler
 
 IRREGULAR = (2, 3, 9, 20, 21, 40, 55, 63)
 STUDENT_STEPS = 8
@@ -184,5 +185,5 @@ def test_any_number_of_steps_takes_one_fold() -> None:
 
 
 def test_the_row_is_sampled_as_its_options_say() -> None:
-    assert sfddm(sampler="ancestral", clip=False).plan(8).sampler == Sampler("ancestral", 0.0, clip=False)
-    assert sfddm(eta=0.5).plan(8).sampler == Sampler("ddim", 0.5, clip=True)
+    assert sfddm(sampler="ancestral", clip=False).plan(8).sampler == Ancestral(0.0, clip=False)
+    assert sfddm(eta=0.5).plan(8).sampler == DDIMSampler(0.5, clip=True)

@@ -11,11 +11,11 @@ from support.exact_networks import gaussian_denoiser, normal
 
 from sfddm.diffusion.process import q_sample
 from sfddm.diffusion.schedule import make_schedule
-from sfddm.methods.base import Sampler
 from sfddm.methods.trajectory import Trajectory, TrajectoryOptions, follow
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.objectives.terms import Evaluations
 from sfddm.samplers.base import sample
+from sfddm.samplers.ddim import DDIM as DDIMSampler
 
 IMAGE = torch.tensor([[-0.75, 0.5], [1.0, 0.125]]).view(1, 1, 2, 2)
 
@@ -57,7 +57,7 @@ def test_a_path_over_every_index_is_the_teachers_own_sampling() -> None:
     teacher = gaussian_denoiser(make_schedule("sigmoid", 64), torch.tensor(0.25), 0.5, "v")
     x = normal(3, 1, 1, 1)
     arrived = follow(FrozenDenoiser(teacher), x, torch.full((3,), 63), torch.full((3,), -1), 64)
-    sampled = sample(teacher, tuple(range(64)), Sampler("ddim", 0.0, clip=False), x, lambda k: x)
+    sampled = sample(teacher, tuple(range(64)), DDIMSampler(0.0, clip=False), x, lambda k: x)
     torch.testing.assert_close(arrived, sampled, rtol=0, atol=1e-5)
 
 

@@ -15,6 +15,7 @@ from support.trainings import loss_of
 from sfddm.diffusion.process import NoiseLevel, consistency_prediction, prediction_from
 from sfddm.diffusion.schedule import make_schedule
 from sfddm.methods.consistency import Consistency, ConsistencyOptions
+from sfddm.networks.base import Condition, Network
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.objectives.terms import Batch
 from sfddm.runtime.errors import SfddmError
@@ -62,14 +63,17 @@ def consistency(**options: Any) -> Consistency:
     )
 
 
-class ExactConsistency(torch.nn.Module):
+class ExactConsistency(Network):
+    classes = None
+
     """The raw output that makes f constant along a single image's paths: f(x_t, t) = image + tau_min eps."""
 
     def __init__(self, denoiser: Denoiser, image: torch.Tensor) -> None:
         super().__init__()
         self.levels, self.image = torch.from_numpy(denoiser.steps.alphas_bar), image.double()
 
-    def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, condition: Condition) -> torch.Tensor:
+        t = condition.t
         a = self.levels[t].view(-1, 1, 1, 1)
         tau, tau_min = ((1 - a) / a).sqrt(), ((1 - self.levels[0]) / self.levels[0]).sqrt()
         eps = (x.double() - a.sqrt() * self.image) / (1 - a).sqrt()
@@ -101,8 +105,10 @@ def test_sampling_noises_the_image_afresh_at_every_step_but_the_last() -> None:
     asked: list[int] = []
     seen: list[torch.Tensor] = []
 
-    class Recorder(torch.nn.Module):
-        def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    class Recorder(Network):
+        classes = None
+
+        def forward(self, x: torch.Tensor, condition: Condition) -> torch.Tensor:
             seen.append(x)
             return image.expand_as(x)
 

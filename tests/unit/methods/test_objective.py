@@ -74,7 +74,7 @@ def test_loaded_into_another_objective_the_state_gives_the_same_loss() -> None:
     one, other = whole_objective(0, pull_everywhere), whole_objective(10, pull_everywhere)
     other._teacher = one._teacher
     with torch.no_grad():
-        one.student.network.conv_in.weight.add_(0.1)  # so that the average is not the student
+        one.student.network.unet.conv_in.weight.add_(0.1)  # so that the average is not the student
     batch = Batch(normal(4, 1, 4, 4), normal(4, 1, 4, 4, seed=1), torch.tensor([0, 9, 30, 63]))
     with torch.no_grad():
         assert float((one(batch, NO_DRAWS).total - other(batch, NO_DRAWS).total).abs()) > 1e-3
@@ -145,16 +145,16 @@ def test_consistency_distillation_aims_at_an_average_of_its_target_decay(decay: 
     student = fresh_student(method, training, teacher)
     objective = method.objective(training, student, FrozenDenoiser(teacher)).train()
     assert objective.average is not None
-    first = weights_of(student)["conv_in.weight"]
+    first = weights_of(student)["unet.conv_in.weight"]
     with torch.no_grad():
-        student.network.get_parameter("conv_in.weight").add_(1.0)
+        student.network.get_parameter("unet.conv_in.weight").add_(1.0)
     batch = Batch(normal(4, 1, 4, 4), normal(4, 1, 4, 4, seed=1), torch.tensor([1, 5, 9, 17]))
     with torch.no_grad():
         far = objective(batch, NO_DRAWS).total
-        assert torch.equal(weights_of(objective.average)["conv_in.weight"], first), "a loss does not move it"
+        assert torch.equal(weights_of(objective.average)["unet.conv_in.weight"], first), "a loss does not move it"
         objective.after_step()
         near = objective(batch, NO_DRAWS).total
-    torch.testing.assert_close(weights_of(objective.average)["conv_in.weight"], first + (1 - decay))
+    torch.testing.assert_close(weights_of(objective.average)["unet.conv_in.weight"], first + (1 - decay))
     assert not torch.equal(far, near), "the loss asks it"
 
 

@@ -132,10 +132,10 @@ def test_the_loss_is_the_papers_equation(norm: str, gamma: str, conditioning: st
 def features_before_the_last_layers(denoiser: Denoiser, x: Tensor, t: Tensor) -> Tensor:
     """Invert the last layers' wiring: catch what the last up-block of the network returns."""
     caught: list[Tensor] = []
-    handle = denoiser.network.get_submodule("up_blocks.1").register_forward_hook(
+    handle = denoiser.network.get_submodule("unet.up_blocks.1").register_forward_hook(
         lambda module, given, output: caught.append(output)
     )
-    denoiser.network(x, t)
+    denoiser.network(x, Condition(t))
     handle.remove()
     return caught[0]
 
@@ -171,8 +171,8 @@ def test_a_random_student_is_a_function_of_its_seed_and_shares_nothing_with_the_
     teacher, method = teachers_by_prediction["epsilon"], sfddm()
     one, same, other = (weights_of(student_of(method, teacher, seed)) for seed in (1, 1, 2))
     assert_same_weights(one, same)
-    assert not torch.equal(one["conv_in.weight"], other["conv_in.weight"])
-    assert not torch.equal(one["conv_in.weight"], first_layer(teacher))
+    assert not torch.equal(one["unet.conv_in.weight"], other["unet.conv_in.weight"])
+    assert not torch.equal(one["unet.conv_in.weight"], first_layer(teacher))
 
 
 def test_any_number_of_steps_takes_one_fold() -> None:

@@ -16,9 +16,9 @@ from scipy.linalg import sqrtm
 from support.point_runs import FILE, SPEC, collected, make_spec, points
 
 from sfddm.data.fetch import fetch
+from sfddm.data.gaussians import petals
 from sfddm.data.spec import DataSpec
 from sfddm.data.store import open_store
-from sfddm.diffusion.gaussians import petals
 from sfddm.evaluation.agreement import measure_agreement
 from sfddm.evaluation.figures import figures_of
 from sfddm.evaluation.frechet import frechet_by_block, real_side

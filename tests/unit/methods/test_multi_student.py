@@ -16,8 +16,8 @@ from support.mixture_networks import mixture_denoiser, two_islands
 from support.score_specs import make_spec
 from support.trainings import NO_DRAWS, GivenDraws, loss_of
 
+from sfddm.data.gaussians import Mixture, posterior_mean, sample_mixture, score
 from sfddm.data.store import write_store
-from sfddm.diffusion.gaussians import Mixture, posterior_mean, sample_mixture, score
 from sfddm.diffusion.partition import Parts
 from sfddm.diffusion.process import Prediction, q_sample
 from sfddm.diffusion.schedule import make_schedule

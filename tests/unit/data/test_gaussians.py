@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from sfddm.diffusion.gaussians import (
+from sfddm.data.gaussians import (
     Mixture,
     class_probabilities,
     expected_noise,

@@ -15,13 +15,12 @@ from pathlib import Path
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+from support.checkout import ROOT, ProjectCopy
 
 from sfddm.runtime.machine import available_cores
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
-FRONT_DOORS = ["Snakefile", "dvc.yaml", ".dvcignore", ".dvc/config", "params", "workflow", "profiles", "sfddm"]
 STAND_IN = """#!/usr/bin/env bash
 set -eu
 echo "$*" >> calls.log
@@ -59,18 +58,11 @@ evaluation: {samples: 128}
 """
 
 
-class Checkout:
-    """A copy of everything but the tests, with one small experiment and the stand-in first on PATH."""
+class Checkout(ProjectCopy):
+    """A copy of the project with one small experiment and the stand-in first on PATH."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        for name in FRONT_DOORS:
-            source, target = ROOT / name, folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if source.is_dir():
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy(source, target)
+        super().__init__(folder)
         (folder / "params.yaml").write_text("experiments:\n  - smoke\n")
         self.spec = folder / "params" / "smoke.yaml"
         self.spec.write_text(SPEC)
@@ -79,33 +71,12 @@ class Checkout:
         command.write_text(STAND_IN)
         command.chmod(0o755)
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        tools = f"{self.folder / 'bin'}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        environment = os.environ | {"PATH": tools, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
-        return subprocess.run(
-            arguments, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
-
     def calls(self) -> list[list[str]]:
         """Return the stand-in's calls since the last time this was asked."""
         log = self.folder / "calls.log"
         calls = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
         log.unlink(missing_ok=True)
         return calls
-
-    def planned(self, *arguments: str) -> dict[str, int]:
-        """Return how many jobs of each rule a dry run plans."""
-        done = self.run("snakemake", "--cores", "8", "--dry-run", *arguments)
-        assert done.returncode == 0, done.stderr
-        statistics = done.stdout.partition("Job stats:")[2] or done.stderr.partition("Job stats:")[2]
-        counts = re.findall(r"^([a-z]+) +(\d+)$", statistics.partition("\ntotal")[0], flags=re.MULTILINE)
-        return {rule: int(count) for rule, count in counts if rule != "table"}
-
-    def edit(self, file: str, old: str, new: str) -> None:
-        path = self.folder / file
-        text = path.read_text()
-        assert old in text, f"{file} no longer holds {old!r}"
-        path.write_text(text.replace(old, new))
 
 
 @pytest.fixture(scope="module")

@@ -39,9 +39,8 @@ class Extended(ProjectCopy):
         super().__init__(folder, SFDDM_PLUGINS=os.pathsep.join(map(str, listed)))
         (folder / "mine").mkdir()
         for name, text in FILES.items():
-            if find_spec("sfddm.evaluation.measurements") is None and name in OF_SCORES:
-                text = ""
-            (folder / ("mine" if name != INSTALLED else "") / name).write_text(text)
+            waits = find_spec("sfddm.evaluation.measurements") is None and name in OF_SCORES
+            (folder / ("mine" if name != INSTALLED else "") / name).write_text("" if waits else text)
         distribution = folder / "mine-1.0.dist-info"
         distribution.mkdir()
         (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")

@@ -11,8 +11,8 @@ from sfddm.methods.base import Method, Training
 from sfddm.methods.options import TrainingOptions
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.objectives.terms import Batch, Loss, Networks
-from sfddm.training.card import Origin
-from sfddm.training.student import StudentTraining, make_student
+from sfddm.training.sections import Origin, StudentTraining
+from sfddm.training.student import make_student
 
 CPU = torch.device("cpu")
 #: For a loss that draws nothing: any name is refused.

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sfddm.network_spec import MLPSpec
 from support.exact_networks import tiny_denoiser
-from tiny_data import LABELS, pictures
+from support.tiny_data import LABELS, pictures
 
 from sfddm.data.store import open_store, write_store
 from sfddm.diffusion.schedule import make_schedule
 from sfddm.networks.build import build_network, network_config
 from sfddm.networks.denoiser import Denoiser, Steps
 from sfddm.networks.model_folder import load_companions, load_model, save_model
+from sfddm.networks.spec import MLPSpec
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import write_json
 

@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 import torch
-from sfddm.training.distill import distill_fold
 
+from sfddm.runtime import device as device_module
 from sfddm.runtime.device import Launched, is_first_process, launched, leased_device
 from sfddm.runtime.errors import SfddmError
 from sfddm.spec.load import load_spec
-from sfddm.training import device as device_module
+from sfddm.spec.stages import student_training, teacher_training
+from sfddm.training.student import StudentInputs, train_student
 from sfddm.training.teacher import train_teacher
 
 CPU = torch.device("cpu")
@@ -72,10 +73,11 @@ def test_stray_launcher_variables_are_refused_before_anything_is_read(
 ) -> None:
     setenv(monkeypatch, variables)
     spec, nowhere = load_spec("smoke"), tmp_path / "nowhere"
+    student, inputs = student_training(spec, "sfddm", "4", 0), StudentInputs(nowhere, nowhere)
     state: dict[str, Any] = {"state": tmp_path / "state", "device": CPU}
     calls = (
-        lambda: train_teacher(spec, 0, nowhere, tmp_path / "out", **state),
-        lambda: distill_fold(spec, "sfddm", "4", 0, nowhere, nowhere, tmp_path / "out", **state),
+        lambda: train_teacher(teacher_training(spec, 0), nowhere, tmp_path / "out", **state),
+        lambda: train_student(student, inputs, tmp_path / "out", **state),
         lambda: leased_device().__enter__(),
         is_first_process,
     )

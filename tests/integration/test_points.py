@@ -157,7 +157,7 @@ def test_agreement_of_points_is_the_l1_distance_alone(tmp_path: Path) -> None:
 
 def test_evaluating_points_imports_no_torch_fidelity() -> None:
     script = (
-        "import sys, numpy as np; from sfddm.spec.experiment import load_spec; import sfddm.evaluation.score; "
+        "import sys, numpy as np; from sfddm.spec.load import load_spec; import sfddm.evaluation.score; "
         "from sfddm.evaluation.figures import figures_of; "
         "from sfddm.evaluation.metrics import reference_statistics; "
         "x = np.random.default_rng(0).normal(size=(100, 2)).astype('float32'); "

@@ -224,7 +224,7 @@ def test_a_missing_or_wrong_start_is_refused(
         ({"ddim": {"student_of": "one-to-many"}, "one-to-many": {}}, "one-to-many at 8 steps is several students"),
         (
             {"ddim": {"student_of": "trajectory"}, "trajectory": {"index_set": "quadratic"}},
-            "the student of trajectory does not stand for all of this row's 8 steps",
+            "the student of trajectory is no model at all of this row's 8 steps",
         ),
         ({"multi-student": {"students": 2, "steps": [2]}}, "a student makes an image in 1 step, not in 2"),
     ],

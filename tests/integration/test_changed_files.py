@@ -18,9 +18,9 @@ from sfddm.data.store import open_store, write_store
 from sfddm.diffusion.schedule import make_schedule
 from sfddm.networks.build import build_network
 from sfddm.networks.denoiser import Denoiser
-from sfddm.networks.steps import Steps
-from sfddm.networks.model_folder import load_auxiliary, load_model, save_model
 from sfddm.networks.kinds.perceptron import PerceptronOptions
+from sfddm.networks.model_folder import load_auxiliary, load_model, save_model
+from sfddm.networks.steps import Steps
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import write_json
 

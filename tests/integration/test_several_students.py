@@ -16,6 +16,7 @@ from support.several_students import make_spec
 from sfddm.data.fetch import fetch
 from sfddm.diffusion.index_sets import make_index_set
 from sfddm.evaluation.by_class import figures_by_class
+from sfddm.evaluation.class_partition import write_partition
 from sfddm.evaluation.metrics import reference_statistics
 from sfddm.evaluation.reference import write_reference
 from sfddm.evaluation.score import open_labels, score
@@ -24,16 +25,13 @@ from sfddm.networks.model_folder import load_auxiliary, load_model
 from sfddm.runtime.errors import SfddmError
 from sfddm.samplers.base import sample
 from sfddm.samplers.ddim import DDIM as DDIMSampler
-from sfddm.sampling.images import flops
-from sfddm.sampling.images import sample_row
+from sfddm.sampling.images import flops, sample_row
 from sfddm.sampling.pairs import write_pairs
 from sfddm.spec.experiment import TEACHER, Model, Spec
 from sfddm.spec.stages import class_partition, student_training, teacher_training
 from sfddm.training.pairs import PairsFeed
-from sfddm.evaluation.class_partition import write_partition
 from sfddm.training.sections import StudentInputs
-from sfddm.training.student import make_objective
-from sfddm.training.student import train_student
+from sfddm.training.student import make_objective, train_student
 from sfddm.training.teacher import train_teacher
 
 CPU = torch.device("cpu")

@@ -13,11 +13,12 @@ import yaml
 from support.several_students import make_spec
 
 from sfddm.data.fetch import fetch
+from sfddm.evaluation.class_partition import write_partition
 from sfddm.networks.model_folder import load_auxiliary, load_model
 from sfddm.sampling.pairs import write_pairs
 from sfddm.spec.stages import class_partition, student_training, teacher_training
-from sfddm.training.partition import write_partition
-from sfddm.training.student import StudentInputs, train_student
+from sfddm.training.sections import StudentInputs
+from sfddm.training.student import train_student
 from sfddm.training.teacher import train_teacher
 
 pytestmark = pytest.mark.slow

@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from sfddm.claims.cells import NothingToTest, ablation, compare, control, folds, within
-from sfddm.claims.measured import Figures, Measured
-from sfddm.claims.model import Ablation, Claim, Compare, Control, Folds, Invariant, Published, Untested, Within
-from sfddm.claims.tested import how_tested
-from sfddm.claims.verdict import Beside, Cell, Verdict, Word, overall
-from sfddm.report.rows import Provenance, Row
+from sfddm.claims.claim import Claim, Published
+from sfddm.claims.figures import Figures, Measured
+from sfddm.claims.verdict import PublishedComparison, Verdict
+from sfddm.results.rows import Collected
 
 
-def evaluate_claims(
-    rows: Sequence[Row], floor: Sequence[Row], provenance: Mapping[str, Provenance], claims: Sequence[Claim]
-) -> list[Verdict]:
+def evaluate_claims(parts: Sequence[Collected], claims: Sequence[Claim]) -> list[Verdict]:
     """Return each claim's verdict, in the order of the claims.
 
     Args:
-        rows: the figures of every experiment.
-        floor: real against real; tests find it under the method "real".
-        provenance: each experiment's, by name: the teacher's T, the intervals' confidence, the commit.
+        parts: what was measured in each experiment.
         claims: what to judge.
     """
-    figures = Figures(rows, floor, provenance)
+    figures = Figures(parts)
     return [_verdict(claim, figures) for claim in claims]
 
 
 def _verdict(claim: Claim, figures: Figures) -> Verdict:
-    cells: list[Cell] = []
-    word: Word
-    try:
-        if isinstance(claim.test, Invariant | Untested):
-            word, because = _without_figures(claim.test, figures.provenance)
-        else:
-            cells = _cells(claim.test, figures)
-            word, because = overall(cells)
-    except NothingToTest as nothing:
-        word, because = "not tested", str(nothing)
+    word, because, cells = claim.test.outcome(figures)
     return Verdict(
         id=claim.id,
         paper=claim.paper,
@@ -46,55 +31,31 @@ def _verdict(claim: Claim, figures: Figures) -> Verdict:
         verdict=word,
         because=because,
         cells=tuple(cells),
-        published=tuple(_beside(published, figures) for published in claim.published),
+        published=tuple(_compared(published, figures) for published in claim.published),
         note=claim.note,
-        tested=how_tested(claim),
+        tested=claim.test.describe(),
     )
 
 
-def _cells(test: Compare | Within | Folds | Control | Ablation, figures: Figures) -> list[Cell]:
-    if isinstance(test, Compare):
-        return compare(test, figures)
-    if isinstance(test, Within):
-        return within(test, figures)
-    if isinstance(test, Folds):
-        return folds(test, figures)
-    if isinstance(test, Control):
-        return control(test, figures)
-    return ablation(test, figures)
-
-
-def _without_figures(test: Invariant | Untested, provenance: Mapping[str, Provenance]) -> tuple[Word, str]:
-    if isinstance(test, Untested):
-        return "not tested", test.reason
-    if not provenance:
-        return "not tested", f"{', '.join(test.tests)} would check it, but there is no run whose code that could be"
-    commits = ", ".join(dict.fromkeys(one.commit for one in provenance.values()))
-    one = len(test.tests) == 1
-    return "reproduced", (
-        f"a property of the code, not a measurement: checked by the test{'' if one else 's'} {', '.join(test.tests)} "
-        f"at this commit ({commits})"
-    )
-
-
-def _beside(published: Published, figures: Figures) -> Beside:
-    """Stand a published figure beside measured ones under its protocol, or say why there are none."""
-    candidates = figures.select(published.beside, published.metric)
-    if not candidates:
-        measured, because = [], f"cannot be compared: no row {published.beside} was measured"
+def _compared(published: Published, figures: Figures) -> PublishedComparison:
+    """Show measured figures beside a published one under its protocol, or say why there are none."""
+    reasons: dict[str, list[str]] = {}
+    alike: list[Measured] = []
+    for figure in figures.select(published.beside, published.metric):
+        reasons[figure.first.experiment] = _differences(published, figure)
+        if not reasons[figure.first.experiment]:
+            alike.append(figure)
+    measured = [figure for figure in alike if figure.first.steps == published.steps]
+    if measured:
+        because = "same data, extractor and number of images; networks and training budgets may differ"
+    elif alike:
+        because = f"cannot be compared: not measured at {published.steps} steps under this protocol"
+    elif reasons:
+        told = [f"{experiment}: {', '.join(found)}" for experiment, found in reasons.items() if found]
+        because = "cannot be compared: " + "; ".join(told)
     else:
-        reasons = {figure.first.experiment: _differences(published, figure) for figure in candidates}
-        alike = [figure for figure in candidates if not _differences(published, figure)]
-        measured = [figure for figure in alike if figure.first.steps == published.steps]
-        if measured:
-            because = "same data, extractor and number of images; networks and training budgets may differ"
-        elif alike:
-            because = f"cannot be compared: not measured at {published.steps} steps under this protocol"
-        else:
-            because = "cannot be compared: " + "; ".join(
-                f"{experiment}: {', '.join(found)}" for experiment, found in reasons.items() if found
-            )
-    return Beside(
+        because = f"cannot be compared: no row {published.beside} was measured"
+    return PublishedComparison(
         what=published.what,
         label=published.label,
         value=published.value,

@@ -8,9 +8,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from sfddm.claims.model import Claim
+from sfddm.claims.claim import Claim
 from sfddm.runtime.errors import SfddmError
-from sfddm.spec.experiment import describe
+from sfddm.runtime.strict import describe
 
 CLAIMS_FOLDER = Path("params/claims")
 #: The papers in the order of the report; files of other names follow in alphabetical order.

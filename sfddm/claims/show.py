@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from sfddm.claims.evaluate import evaluate_claims
 from sfddm.claims.load import CLAIMS_FOLDER, load_claims
-from sfddm.claims.paths import rows_for_claims
 from sfddm.claims.verdict import WORDS, Verdict, Word
+from sfddm.results.metrics import read_metrics
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,16 +42,9 @@ def print_claims(
     """
     from rich.console import Console
 
-    from sfddm.report.metrics_file import read_metrics
-
     loaded = load_claims(claims)
     parts = () if metrics == METRICS and not metrics.exists() else read_metrics(metrics)
-    verdicts = evaluate_claims(
-        rows_for_claims(parts),
-        [row for part in parts for row in part.floor],
-        {part.provenance.experiment: part.provenance for part in parts},
-        loaded,
-    )
+    verdicts = evaluate_claims(parts, loaded)
     if as_json:
         print(json.dumps([verdict.to_json() for verdict in verdicts], indent=2, allow_nan=False))
         return

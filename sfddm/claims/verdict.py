@@ -8,17 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from sfddm.results.styles import style_of
+
 Word = Literal["reproduced", "contradicted", "inconclusive", "not tested"]
 WORDS: tuple[Word, ...] = ("reproduced", "contradicted", "inconclusive", "not tested")
-
-#: Sections of their own, by what the names of their figures begin with.
-_SECTIONS = {
-    "psnr_teacher": "agreement",
-    "ssim_teacher": "agreement",
-    "feature_distance_teacher": "agreement",
-    "l1_teacher": "agreement",
-    "intermediate_realism_ratio": "interpolation",
-}
 
 
 @dataclass(frozen=True)
@@ -33,10 +26,7 @@ class RowLink:
     @property
     def anchor(self) -> str:
         """The identifier of the row in the page, or of the section that shows figures of its kind."""
-        for beginning, section in _SECTIONS.items():
-            if self.metric.startswith(beginning):
-                return section
-        return anchor(self.metric, self.method)
+        return style_of(self.metric).section or anchor(self.metric, self.method)
 
 
 def anchor(metric: str, method: str) -> str:
@@ -91,7 +81,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Beside:
+class PublishedComparison:
     """A published figure, and either the measured ones under the same protocol or why none can be compared."""
 
     what: str
@@ -127,7 +117,7 @@ class Verdict:
     verdict: Word
     because: str
     cells: tuple[Cell, ...] = ()
-    published: tuple[Beside, ...] = ()
+    published: tuple[PublishedComparison, ...] = ()
     note: str | None = None
     tested: str = ""
 
@@ -138,9 +128,9 @@ class Verdict:
         return {word: found[word] for word in WORDS if found[word]}
 
     @property
-    def published_by_reason(self) -> dict[str, list[Beside]]:
+    def published_by_reason(self) -> dict[str, list[PublishedComparison]]:
         """The published figures by why they can or cannot be compared."""
-        found: dict[str, list[Beside]] = {}
+        found: dict[str, list[PublishedComparison]] = {}
         for one in self.published:
             found.setdefault(one.because, []).append(one)
         return found

@@ -167,6 +167,8 @@ class Method(ABC):
     title: ClassVar[str]
     reference: ClassVar[str]
     Options: ClassVar[type[MethodOptions]] = MethodOptions
+    #: Whether its row is what students are compared with.
+    is_reference: ClassVar[bool] = False
     #: Evaluations of a network's forward pass for one image in one training step: student's and teacher's.
     student_evaluations: ClassVar[int] = 1
     teacher_evaluations: ClassVar[int] = 1

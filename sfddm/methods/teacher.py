@@ -31,6 +31,7 @@ class Teacher(Method):
     reference = "Ho, Jain & Abbeel 2020, arXiv 2006.11239"
     Options = TeacherOptions
     options: TeacherOptions
+    is_reference = True
 
     def sampled_steps(self, steps: tuple[int, ...]) -> tuple[int, ...]:
         """One row: the reference length."""

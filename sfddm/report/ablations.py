@@ -11,10 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sfddm.claims.measured import Difference, Measured, difference
-from sfddm.report.formats import MetricStyle, interval_text, plain_text, style_of
-from sfddm.report.rows import Collected, Row
-from sfddm.report.tables import Cell, confidence_of, mean_over_seeds
+from sfddm.claims.figures import Measured, measured_of
+from sfddm.report.formats import interval_text, plain_text
+from sfddm.report.tables import Cell, mean_over_seeds
+from sfddm.results.rows import Collected, Row
+from sfddm.results.statistics import Difference
+from sfddm.results.styles import MetricStyle, style_of
 
 #: Options that change neither what is trained nor how it is sampled.
 _NAMES_ONLY = ("method", "title", "steps")
@@ -130,14 +132,8 @@ def variants_of(collected: Iterable[Collected]) -> frozenset[str]:
 
 def ablation_table(part: Collected, metric: str, variants: frozenset[str]) -> AblationTable | None:
     """Return an experiment's variants in one metric, grouped by method and steps; None where it has none."""
-    rows: dict[tuple[str, int], list[Row]] = {}
-    for row in part.rows:
-        if row.metric == metric and row.role == "method" and row.steps is not None:
-            rows.setdefault((row.method, row.steps), []).append(row)
-    measured = {
-        key: Measured(tuple(sorted(some, key=lambda row: row.seed or 0)), confidence_of(part), 0)
-        for key, some in rows.items()
-    }
+    rows = [row for row in part.rows if row.metric == metric and row.role == "method"]
+    measured = {(one.first.method, one.first.steps or 0): one for one in measured_of(part, rows)}
     found = [one for (method, _), one in measured.items() if method in variants]
     if not found:
         return None
@@ -174,7 +170,7 @@ def _variant(
         title=row.title,
         main=one is main,
         changes=changes(row.options, basis.options, students),
-        cell=mean_over_seeds(one.rows, one.confidence),
+        cell=mean_over_seeds(one.rows, one.source.confidence),
         to_main=None if main is None or one is main else _gap(one, main),
         to_control=None if control is None else _gap(one, control),
         trained=bool(row.folds),
@@ -193,11 +189,11 @@ def _controls(other: Row, row: Row) -> bool:
 
 
 def _gap(one: Measured, other: Measured) -> Gap | None:
-    apart = difference(one, other)
+    apart = one.minus(other)
     if apart is None:
         return None
     style = style_of(one.first.metric)
-    cell = mean_over_seeds(other.rows, other.confidence)
+    cell = mean_over_seeds(other.rows, other.source.confidence)
     # Without several seeds the two scores' own intervals bound the difference; the text keeps its sign.
     return Gap(
         other.first.title,

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sfddm.evaluation.agreement import CONTROL, METRICS
-from sfddm.report.formats import style_of
-from sfddm.report.rows import Collected, Row
-from sfddm.report.tables import Cell, confidence_of, mean_over_seeds
+from sfddm.report.tables import Cell, mean_over_seeds
+from sfddm.results.rows import Collected, Row
+from sfddm.results.styles import style_of
 
 #: Every metric of agreement, the controls too: they have a section of their own and stay out of the other tables.
 AGREEMENT_METRICS = frozenset(METRICS) | {metric + CONTROL for metric in METRICS}
@@ -67,7 +67,9 @@ def agreement_of(part: Collected) -> AgreementPart | None:
     if not found:
         return None
     measured = [metric for metric in METRICS if any(metric in rows for rows in found.values())]
-    lines = [_line(method, steps, rows, measured, confidence_of(part)) for (method, steps), rows in found.items()]
+    lines = [
+        _line(method, steps, rows, measured, part.provenance.confidence) for (method, steps), rows in found.items()
+    ]
     by_steps = [
         tuple(line for line in lines if line.steps == steps) for steps in sorted({line.steps for line in lines})[::-1]
     ]

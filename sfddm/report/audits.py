@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from sfddm.report.rows import AuditFigure, AuditOfRow, Collected, Row
-from sfddm.report.tables import Cell, confidence_of, mean_over_seeds, overlap
+from sfddm.report.tables import Cell, mean_over_seeds
+from sfddm.results.rows import AuditOfRow, Collected, Row
+from sfddm.results.scores import AuditFigure
+from sfddm.results.statistics import overlap
 
 OWN = "own"
 
@@ -87,7 +89,7 @@ def audit_of(part: Collected) -> AuditPart | None:
         for figure in audit.rows:
             cells.setdefault(key, {}).setdefault(figure.protocol_name, []).append(_as_row(audit, figure))
     means = {
-        key: {name: mean_over_seeds(rows, confidence_of(part)) for name, rows in found.items()}
+        key: {name: mean_over_seeds(rows, part.provenance.confidence) for name, rows in found.items()}
         for key, found in cells.items()
     }
     lines = [_line(key, whose, means, columns) for key in means]
@@ -104,8 +106,9 @@ def audit_of(part: Collected) -> AuditPart | None:
 
 
 def _as_row(audit: AuditOfRow, figure: AuditFigure) -> Row:
-    facts = audit.model_dump(exclude={"rows", "note"}) | figure.model_dump(include=set(Row.model_fields) - {"title"})
-    return Row.model_validate(facts | {"protocol": {}})
+    own = {key: value for key, value in vars(figure).items() if key in ("metric", "label", "value", "low", "high")}
+    whose = {key: value for key, value in vars(audit).items() if key not in ("rows", "note")}
+    return Row(**whose, **own, protocol={})
 
 
 def _columns(audits: Iterable[AuditOfRow]) -> tuple[Column, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import fmean
 
-from sfddm.report.rows import ClassesOfRow, ClassFigure, Collected
-from sfddm.report.tables import seeds_of
+from sfddm.results.rows import ClassesOfRow, Collected
+from sfddm.results.scores import ClassFigure
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class ClassPart:
 
 def classes_of_part(part: Collected) -> ClassPart | None:
     """Return an experiment's figures class by class, of its first training seed; None where it knows no classes."""
-    seed = seeds_of(part)[0]
+    seed = part.seeds[0]
     rows = [row for row in part.classes if row.seed == seed and row.rows]
     if not rows:
         return None

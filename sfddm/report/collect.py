@@ -10,26 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sfddm.methods.teacher import Teacher
+from sfddm.methods.base import Method
 from sfddm.report.points import are_points
-from sfddm.report.rows import (
-    Audit,
-    AuditOfRow,
-    Card,
-    ClassesOfRow,
-    Collected,
-    Interpolation,
-    InterpolationOfRow,
-    Provenance,
-    Role,
-    Row,
-    RowOf,
-    Sampling,
-    Score,
-    read_record,
-)
+from sfddm.results.costs import Card, Sampling
+from sfddm.results.files import read_result, write_result
+from sfddm.results.rows import AuditOfRow, ClassesOfRow, Collected, InterpolationOfRow, Provenance, Role, Row, RowOf
+from sfddm.results.scores import Audit, Interpolation, Score
 from sfddm.runtime.errors import SfddmError
-from sfddm.runtime.files import atomic_file, write_json
+from sfddm.runtime.files import atomic_file
 from sfddm.spec.experiment import Spec
 
 #: Images of each row that are kept for the report.
@@ -63,25 +51,24 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
     classes: list[ClassesOfRow] = []
     for seed in spec.seeds:
         folder = runs / f"seed-{seed}"
-        teacher = read_record(folder / "teacher" / "model" / "card.json", Card, "train")
+        teacher = read_result(folder / "teacher" / "model" / "card.json", Card, "train")
         cards.append(teacher)
         for row, steps in spec.rows():
             trained = _trained(spec, folder, row, steps)
             cards.extend(trained)
             place = folder / row / f"steps-{steps}"
-            sampling = read_record(place / "samples.json", Sampling, "sample")
+            sampling = read_result(place / "samples.json", Sampling, "sample")
             images = _first_images(place / "samples.npy", expected=sampling.images, written_by="sample")
             kept[f"{row}/{steps}/{seed}"] = images
-            facts = _facts(spec, row, steps) | _costs(spec, row, trained, teacher)
+            whose = _whose(spec, row, steps, seed)
+            facts = vars(whose) | _facts(spec, row, steps) | _costs(whose, trained, teacher)
             facts |= _sampling_costs(sampling, (trained or [teacher])[-1])
-            score = read_record(place / "score.json", Score, "evaluate")
-            rows.extend(_rows_of(score, facts | {"seed": seed}))
-            whose = RowOf.model_validate(facts | {"seed": seed})
+            score = read_result(place / "score.json", Score, "evaluate")
+            rows.extend(_rows_of(score, facts))
             if score.by_class:
-                classes.append(ClassesOfRow(**whose.model_dump(), rows=score.by_class))
+                classes.append(ClassesOfRow(**vars(whose), rows=score.by_class))
             if (row, steps) in spec.measured_rows("agreement") and (place / "agreement.json").is_file():
-                agreement = read_record(place / "agreement.json", Score, "agree")
-                rows.extend(_rows_of(agreement, facts | {"seed": seed}))
+                rows.extend(_rows_of(read_result(place / "agreement.json", Score, "agree"), facts))
             if (row, steps) in spec.measured_rows("audit"):
                 audits += _audits(place, whose)
             if (row, steps) in spec.measured_rows("interpolation"):
@@ -91,10 +78,11 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
     kept[REAL] = _first_images(
         runs / "data" / spec.evaluation.reference_split / "images.npy", expected=None, written_by="fetch"
     )
-    floor = read_record(runs / "reference" / "score.json", Score, "reference")
+    baseline = read_result(runs / "reference" / "score.json", Score, "reference")
+    real = {"experiment": spec.name, "method": REAL, "role": "real", "title": "Real against real"}
     collected = Collected(
         rows=tuple(rows),
-        floor=tuple(_floor(spec, floor)),
+        baseline=tuple(_rows_of(baseline, real)),
         audits=tuple(audits),
         interpolations=tuple(interpolations),
         classes=tuple(classes),
@@ -103,36 +91,42 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
     # The samples go first: whoever finds metrics.json finds its samples too.
     with atomic_file(out / "samples.npz") as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **kept)  # type: ignore[arg-type]
-    write_json(out / "metrics.json", collected.to_json())
+    write_result(out / "metrics.json", collected)
 
 
 def _trained(spec: Spec, folder: Path, row: str, steps: int) -> list[Card]:
     """Return the cards of the trainings that a row needs, in the order of its folds."""
     folds = spec.method(row).folds(steps)
-    return [read_record(folder / row / f"fold-{fold.name}" / "card.json", Card, "distill") for fold in folds]
+    return [read_result(folder / row / f"fold-{fold.name}" / "card.json", Card, "distill") for fold in folds]
 
 
-def _role(spec: Spec, row: str) -> Role:
-    return "teacher" if isinstance(spec.method(row), Teacher) else "method"
+def _whose(spec: Spec, row: str, steps: int, seed: int) -> RowOf:
+    method = spec.method(row)
+    role: Role = "teacher" if method.is_reference else "method"
+    title = method.row_title(steps)
+    return RowOf(experiment=spec.name, method=row, role=role, title=title, steps=steps, seed=seed)
 
 
 def _facts(spec: Spec, row: str, steps: int) -> dict[str, Any]:
     method = spec.method(row)
     return {
-        "experiment": spec.name,
-        "method": row,
         "method_name": method.name,
-        "role": _role(spec, row),
-        "title": method.row_title(steps),
         "index_set": method.index_set(steps),
+        "starts_as_teacher": _starts_as_teacher(method, steps),
         "options": spec.methods[row].model_dump(mode="json"),
-        "steps": steps,
     }
 
 
-def _costs(spec: Spec, row: str, trained: list[Card], teacher: Card) -> dict[str, Any]:
+def _starts_as_teacher(method: Method, steps: int) -> bool:
+    """Say whether every training starts with the teacher's weights and is told the teacher's own indices."""
+    folds = method.folds(steps)
+    told = all(fold.start is None and method.conditioning(fold.index_set) == fold.index_set for fold in folds)
+    return bool(folds) and told and method.initialisation == "teacher"
+
+
+def _costs(whose: RowOf, trained: list[Card], teacher: Card) -> dict[str, Any]:
     """Return the training costs of a row: those of its folds, or the teacher's own for the teacher's row."""
-    counted = [teacher] if _role(spec, row) == "teacher" else trained
+    counted = [teacher] if whose.role == "teacher" else trained
     return {
         "folds": len(trained),
         "images_seen": sum(card.images_seen for card in counted),
@@ -155,7 +149,7 @@ def _sampling_costs(sampling: Sampling, sampled: Card) -> dict[str, Any]:
 
 
 def _rows_of(score: Score, facts: dict[str, Any]) -> list[Row]:
-    return [Row.model_validate(facts | figure.model_dump() | {"protocol": score.protocol}) for figure in score.rows]
+    return [Row(**facts, **vars(figure), protocol=score.protocol) for figure in score.rows]
 
 
 def _audits(place: Path, whose: RowOf) -> list[AuditOfRow]:
@@ -163,8 +157,8 @@ def _audits(place: Path, whose: RowOf) -> list[AuditOfRow]:
     path = place / "audit.json"
     if not path.is_file():
         return []
-    audit = read_record(path, Audit, "audit")
-    return [AuditOfRow(**whose.model_dump(), rows=audit.rows, note=audit.note)]
+    audit = read_result(path, Audit, "audit")
+    return [AuditOfRow(**vars(whose), rows=audit.rows, note=audit.note)]
 
 
 def _interpolations(folder: Path, whose: RowOf) -> tuple[list[InterpolationOfRow], dict[str, Images]]:
@@ -175,7 +169,7 @@ def _interpolations(folder: Path, whose: RowOf) -> tuple[list[InterpolationOfRow
     """
     if not (folder / "interpolation.json").is_file():
         return [], {}
-    read = read_record(folder / "interpolation.json", Interpolation, "interpolate")
+    read = read_result(folder / "interpolation.json", Interpolation, "interpolate")
     path = folder / "strips.npz"
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -184,12 +178,7 @@ def _interpolations(folder: Path, whose: RowOf) -> tuple[list[InterpolationOfRow
         raise SfddmError(f"{path}: no such file; `sfddm interpolate` writes it") from None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise SfddmError(f"{path}: not an archive of arrays ({error})") from None
-    return [InterpolationOfRow(**whose.model_dump(), rows=read.rows, protocol=read.protocol)], strips
-
-
-def _floor(spec: Spec, score: Score) -> list[Row]:
-    facts = {"experiment": spec.name, "method": REAL, "role": "real", "title": "Real against real"}
-    return _rows_of(score, facts)
+    return [InterpolationOfRow(**vars(whose), rows=read.rows, protocol=read.protocol)], strips
 
 
 def _first_images(path: Path, expected: int | None, written_by: str) -> Images:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean
 
-from sfddm.report.rows import Collected, Row
-from sfddm.report.tables import Cell, confidence_of, mean_over_seeds
+from sfddm.report.tables import Cell, mean_over_seeds
+from sfddm.results.rows import Collected, Row
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def costs_of(part: Collected, metric: str, names: Callable[[str], bool] = lambda
             by_row.setdefault((row.method, row.steps), {}).setdefault(row.seed, row)
             if row.metric == metric:
                 figures.setdefault((row.method, row.steps), []).append(row)
-    confidence = confidence_of(part)
+    confidence = part.provenance.confidence
     quality = {key: mean_over_seeds(rows, confidence) for key, rows in figures.items()}
     costs = [_cost(list(rows.values()), key[1], quality.get(key)) for key, rows in by_row.items()]
     groups: dict[tuple[bool, int], list[Cost]] = {}

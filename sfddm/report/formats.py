@@ -2,47 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
-
-Better = Literal["lower", "higher", "unknown"]
+from typing import Any
 
 ABSENT = "—"
-
-
-@dataclass(frozen=True)
-class MetricStyle:
-    """How a metric is shown: its heading, which direction is better, and the decimals that are printed."""
-
-    heading: str
-    better: Better
-    decimals: int
-
-    @property
-    def arrow(self) -> str:
-        """An arrow towards the better side, empty where that is unknown."""
-        return {"lower": "↓", "higher": "↑", "unknown": ""}[self.better]
-
-
-_STYLES = {
-    "frechet_distance": MetricStyle("Fréchet distance", "lower", 2),
-    "kid": MetricStyle("Kernel distance (KID)", "lower", 4),
-    "precision": MetricStyle("Precision", "higher", 3),
-    "recall": MetricStyle("Recall", "higher", 3),
-    "psnr_teacher": MetricStyle("PSNR to the teacher, dB", "higher", 2),
-    "ssim_teacher": MetricStyle("SSIM to the teacher", "higher", 3),
-    "feature_distance_teacher": MetricStyle("Feature distance to the teacher", "lower", 2),
-    "l1_teacher": MetricStyle("L1 distance to the teacher", "lower", 4),
-    "psnr_teacher_control": MetricStyle("PSNR to the teacher, dB, other noise", "unknown", 2),
-    "ssim_teacher_control": MetricStyle("SSIM to the teacher, other noise", "unknown", 3),
-    "feature_distance_teacher_control": MetricStyle("Feature distance to the teacher, other noise", "unknown", 2),
-    "l1_teacher_control": MetricStyle("L1 distance to the teacher, other noise", "unknown", 4),
-}
-
-
-def style_of(metric: str) -> MetricStyle:
-    """Return how a metric is shown; one that is not known here is shown without a best mark."""
-    return _STYLES.get(metric, MetricStyle(metric.replace("_", " ").capitalize(), "unknown", 4))
 
 
 def interval_text(low: float | None, high: float | None, decimals: int) -> str:

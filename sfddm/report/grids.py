@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from sfddm.report.plots import strip_address, strip_layout, tiles_that_fit
 from sfddm.report.points import are_points, panel
-from sfddm.report.rows import Collected, Row
-from sfddm.report.tables import seeds_of
+from sfddm.results.rows import Collected, Row
 
 Images = NDArray[np.uint8]
 
@@ -26,7 +25,7 @@ def grid_of(part: Collected, images: Mapping[str, Images], variants: Set[str]) -
         images: "{row}/{steps}/{seed}" and "real" -> (N, H, W, C) images.
         variants: names of the rows that are variants.
     """
-    seed = seeds_of(part)[0]
+    seed = part.seeds[0]
     rows = {
         (row.method, row.steps): row
         for row in part.rows

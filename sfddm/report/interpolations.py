@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from sfddm.report.formats import interval_text
 from sfddm.report.plots import strip_address, strip_layout
-from sfddm.report.rows import Collected, InterpolationOfRow, PathFigure
+from sfddm.results.rows import Collected, InterpolationOfRow
+from sfddm.results.scores import PathFigure
 
 Images = NDArray[np.uint8]
 

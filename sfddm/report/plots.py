@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sfddm.report.formats import MetricStyle
 from sfddm.report.tables import Cell, Group, MetricTable, ReferenceLine
+from sfddm.results.styles import MetricStyle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sfddm.claims import CLAIMS_FOLDER, load_claims
-from sfddm.claims.fixed_point import fixed_points
 from sfddm.claims.show import SIGNS
 from sfddm.claims.verdict import Verdict, anchor
 from sfddm.report import formats
-from sfddm.report.rows import Collected, read_record
+from sfddm.report.fixed_point import fixed_points
 from sfddm.report.sections import Content, Images, interval_covers, interval_notes, sections_of
 from sfddm.report.verdicts import typeset
+from sfddm.results.files import read_result, to_json
+from sfddm.results.rows import Collected
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_file
 
@@ -62,7 +63,7 @@ def read_content(collected: list[Path], claims: Path = CLAIMS_FOLDER) -> Content
     parts: dict[str, Collected] = {}
     samples = {}
     for folder in collected:
-        part = read_record(folder / "metrics.json", Collected, "collect")
+        part = read_result(folder / "metrics.json", Collected, "collect")
         name = part.provenance.experiment
         if name in parts:
             raise SfddmError(f"{folder}: the experiment {name!r} is already in the report; name each once")
@@ -83,7 +84,7 @@ def _read_samples(path: Path) -> dict[str, Images]:
 
 def merged(content: Content) -> dict[str, Any]:
     """Return ``metrics.json``: all experiments' rows, real against real, each one's provenance, and the verdicts."""
-    parts = [part.to_json() for part in content.collected]
+    parts = [to_json(part) for part in content.collected]
     return {
         "schema": 1,
         "rows": [row for part in parts for row in part["rows"]],

@@ -16,8 +16,6 @@ import yaml
 from numpy.typing import NDArray
 
 from sfddm.claims import Claim, Verdict, evaluate_claims
-from sfddm.claims.fixed_point import fixed_points
-from sfddm.claims.paths import rows_for_claims
 from sfddm.claims.verdict import anchor
 from sfddm.report.ablations import SENSES, AblationTable, ablation_table, variants_of
 from sfddm.report.agreement import AGREEMENT_METRICS, agreement_of
@@ -25,14 +23,15 @@ from sfddm.report.audits import audit_of
 from sfddm.report.classes import classes_of_part
 from sfddm.report.cost_plot import cost_plot
 from sfddm.report.costs import costs_of
+from sfddm.report.fixed_point import fixed_points
 from sfddm.report.grids import grid_of
 from sfddm.report.interpolations import interpolations_of
 from sfddm.report.plots import MARKERS, distance_plot
 from sfddm.report.protocols import common_protocol
-from sfddm.report.rows import Collected
 from sfddm.report.summary import basis_of, glance_of
-from sfddm.report.tables import MetricTable, intervals_of, metric_table, metrics_of, seeds_of
+from sfddm.report.tables import MetricTable, intervals_of, metric_table, metrics_of
 from sfddm.report.verdicts import verdict_values
+from sfddm.results.rows import Collected
 
 Images = NDArray[np.uint8]
 
@@ -54,12 +53,7 @@ class Content:
     @cached_property
     def verdicts(self) -> list[Verdict]:
         """Each claim's verdict."""
-        return evaluate_claims(
-            rows_for_claims(self.collected),
-            [row for part in self.collected for row in part.floor],
-            {part.provenance.experiment: part.provenance for part in self.collected},
-            self.claims,
-        )
+        return evaluate_claims(self.collected, self.claims)
 
     @cached_property
     def metrics(self) -> tuple[str, ...]:
@@ -262,7 +256,7 @@ def _costs(content: Content, part: Collected, table: MetricTable) -> dict[str, A
     return {
         "title": part.provenance.title,
         "hardware": part.provenance.hardware,
-        "seeds": len(seeds_of(part)),
+        "seeds": len(part.seeds),
         "label": " / ".join(table.groups[place].label for place in places),
         "plots": plots,
         "legend": [one for one in _legend(table, content.slots) if one[3] in mine],
@@ -282,7 +276,7 @@ def protocols(content: Content) -> Section:
     for part in content.collected:
         rows = [row for row in part.rows if row.metric not in AGREEMENT_METRICS]
         shared, varying = common_protocol([row.protocol for row in rows])
-        floor, _ = common_protocol([row.protocol for row in part.floor])
+        floor, _ = common_protocol([row.protocol for row in part.baseline])
         differing = {key: value for key, value in floor.items() if shared.get(key) != value}
         cards.append(
             {
@@ -301,7 +295,7 @@ def provenance(content: Content) -> Section:
     parts = [
         {
             "source": part.provenance,
-            "seeds": seeds_of(part),
+            "seeds": part.seeds,
             "spec": yaml.safe_dump(part.provenance.spec, sort_keys=False, allow_unicode=True, width=100),
         }
         for part in content.collected

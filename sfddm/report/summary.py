@@ -6,15 +6,15 @@ from collections.abc import Sequence, Set
 from typing import Any
 
 from sfddm.report.ablations import AblationTable
-from sfddm.report.rows import Collected
-from sfddm.report.tables import Cell, MetricTable, seeds_of
+from sfddm.report.tables import Cell, MetricTable
+from sfddm.results.rows import Collected
 
 Named = list[tuple[str, Cell]]
 
 
 def basis_of(part: Collected) -> str:
     """Say how much stands behind each figure of an experiment."""
-    seeds = len(seeds_of(part))
+    seeds = len(part.seeds)
     images = part.provenance.spec.get("evaluation", {}).get("samples")
     behind = [f"{images:,} generated images a figure"] if isinstance(images, int) else []
     return ", ".join([*behind, "one training seed" if seeds == 1 else f"{seeds} training seeds"])

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
-from statistics import fmean, stdev
 from typing import Literal
 
-from sfddm.report.formats import Better, MetricStyle, interval_text, style_of
-from sfddm.report.rows import Collected, Row
+from sfddm.report.formats import interval_text
+from sfddm.results import statistics
+from sfddm.results.rows import Collected, Row
+from sfddm.results.styles import Better, MetricStyle, style_of
 
 Mark = Literal["best", "close", "none"]
 
@@ -102,7 +103,7 @@ def metrics_of(collected: Sequence[Collected]) -> tuple[str, ...]:
 def metric_table(collected: Sequence[Collected], metric: str, leave_out: Set[str] = frozenset()) -> MetricTable:
     """Build the table of one metric over all experiments that measured it, without the rows named in ``leave_out``."""
     parts = [
-        part.model_copy(update={"rows": tuple(row for row in part.rows if row.method not in leave_out)})
+        replace(part, rows=tuple(row for row in part.rows if row.method not in leave_out))
         for part in collected
         if any(row.metric == metric for row in part.rows)
     ]
@@ -121,7 +122,7 @@ def metric_table(collected: Sequence[Collected], metric: str, leave_out: Set[str
         for method in methods
     )
     references = _reference_lines(parts, metric, [part.rows for part in parts], TEACHER)
-    floors = _reference_lines(parts, metric, [part.floor for part in parts], "real")
+    floors = _reference_lines(parts, metric, [part.baseline for part in parts], "real")
     return MetricTable(metric, style_of(metric), groups, references, lines, floors)
 
 
@@ -135,16 +136,10 @@ def mean_over_seeds(rows: Sequence[Row], confidence: float) -> Cell:
         rows: the figure of each seed, at least one.
         confidence: within (0, 1), for example 0.95.
     """
-    values = [row.value for row in rows]
     first = rows[0]
+    mean = statistics.mean_over_seeds(rows, confidence)
     seeds = 0 if first.seed is None else len(rows)
-    cell = Cell(fmean(values), first.low, first.high, seeds, first.steps, style_of(first.metric).decimals)
-    if len(values) == 1:
-        return replace(cell, value=values[0])
-    from scipy.stats import t
-
-    half = float(t.ppf((1 + confidence) / 2, len(values) - 1)) * stdev(values) / len(values) ** 0.5
-    return replace(cell, low=cell.value - half, high=cell.value + half)
+    return Cell(mean.value, mean.low, mean.high, seeds, first.steps, style_of(first.metric).decimals)
 
 
 def mark_best(cells: dict[str, Cell], better: Better) -> dict[str, Cell]:
@@ -172,20 +167,10 @@ def overlap(one: Cell, other: Cell) -> bool:
     return one.low <= other.high and other.low <= one.high
 
 
-def confidence_of(part: Collected) -> float:
-    """Return the confidence that an experiment's spec states for its intervals."""
-    return float(part.provenance.spec.get("evaluation", {}).get("confidence", 0.95))
-
-
-def seeds_of(part: Collected) -> tuple[int, ...]:
-    """Return the training seeds of an experiment, increasing."""
-    return tuple(sorted({row.seed for row in part.rows if row.seed is not None}))
-
-
 def intervals_of(part: Collected) -> str:
     """Say what an experiment's figures are the mean of and what their intervals cover."""
-    confidence = f"{confidence_of(part):.0%}".replace("%", " %")
-    seeds = seeds_of(part)
+    confidence = f"{part.provenance.confidence:.0%}".replace("%", " %")
+    seeds = part.seeds
     if len(seeds) > 1:
         return (
             f"mean over {len(seeds)} training seeds; intervals ({confidence}, Student's t) cover "
@@ -218,7 +203,7 @@ def _competitors(part: Collected, metric: str) -> dict[tuple[str, int], Cell]:
             by_steps.setdefault(row.steps, {}).setdefault(row.method, []).append(row)
     found = {}
     for steps, methods in by_steps.items():
-        cells = {method: mean_over_seeds(rows, confidence_of(part)) for method, rows in methods.items()}
+        cells = {method: mean_over_seeds(rows, part.provenance.confidence) for method, rows in methods.items()}
         for method, cell in mark_best(cells, style_of(metric).better).items():
             found[method, steps] = cell
     return found
@@ -237,7 +222,7 @@ def _reference_lines(
             by_steps: dict[int | None, list[Row]] = {}
             for row in some:
                 by_steps.setdefault(row.steps, []).append(row)
-            cells.append(tuple(mean_over_seeds(group, confidence_of(part)) for group in by_steps.values()))
+            cells.append(tuple(mean_over_seeds(group, part.provenance.confidence) for group in by_steps.values()))
         title = _common_title(row.title for some in mine for row in some)
         lines.append(ReferenceLine(method, title, tuple(cells)))
     return tuple(lines)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-from sfddm.claims.fixed_point import FixedPoint
 from sfddm.claims.show import SIGNS
 from sfddm.claims.verdict import WORDS, Cell, Verdict
+from sfddm.report.fixed_point import FixedPoint
 
 
 def verdict_values(

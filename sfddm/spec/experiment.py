@@ -19,7 +19,7 @@ from sfddm.methods import all_methods, find_method, make_method
 from sfddm.methods.base import Fold, Method, MethodOptions, StepCount, TrainingOptions
 from sfddm.networks.spec import NetworkSpec
 from sfddm.runtime.errors import SfddmError
-from sfddm.runtime.strict import Strict
+from sfddm.runtime.strict import Strict, describe
 from sfddm.sampling.spec import PairsSpec
 from sfddm.training.spec import TeacherSpec
 
@@ -252,22 +252,6 @@ def parse_spec(content: dict[str, Any], source: str) -> Spec:
         return Spec.model_validate(content)
     except ValidationError as error:
         raise SfddmError(f"{source}: {describe(error)}") from None
-
-
-def describe(error: ValidationError) -> str:
-    """Turn a validation error into one sentence that names each key and what is allowed."""
-    parts = []
-    for item in error.errors(include_url=False, include_context=False):
-        key = ".".join(str(part) for part in item["loc"])
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            message = "unknown key"
-        elif item["type"] == "missing":
-            message = "this key is missing"
-        else:
-            message = message[0].lower() + message[1:]
-        parts.append(f"{key}: {message}" if key else message)
-    return "; ".join(dict.fromkeys(parts))
 
 
 def json_schema() -> dict[str, Any]:

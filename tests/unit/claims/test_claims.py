@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from sfddm.claims import Claim, Verdict, evaluate_claims
-from sfddm.claims.fixed_point import EXPLANATION, UNEXPLAINED, fixed_points
 from sfddm.claims.verdict import Cell, Word, overall
-from sfddm.report.rows import Provenance, Row
+from sfddm.report.fixed_point import EXPLANATION, UNEXPLAINED, fixed_points
+from sfddm.results.costs import DataLabel
+from sfddm.results.rows import Collected, Provenance, Row
 
 PROTOCOL = {"extractor": "inception-v3-compat", "data_label": "CIFAR-10", "generated_images": 50000}
 
@@ -30,7 +31,7 @@ def row(method: str, value: float, steps: int | None = 16, half: float | None = 
         "folds": 1,
         "protocol": PROTOCOL,
     }
-    return Row.model_validate(content | facts)
+    return Row(**content | facts)
 
 
 def source(name: str = "one", timesteps: int = 1024) -> Provenance:
@@ -41,17 +42,24 @@ def source(name: str = "one", timesteps: int = 1024) -> Provenance:
         spec={"schedule": {"timesteps": timesteps}, "evaluation": {"confidence": 0.95}},
         spec_digest="ab",
         commit="c0ffee",
-        data={"label": "CIFAR-10", "sha256": "cd"},  # type: ignore[arg-type]
+        data=DataLabel(label="CIFAR-10", sha256="cd"),
         versions={},
         hardware="2 cores",
         python="3.12",
     )
 
 
-def judge(test: dict[str, Any], rows: list[Row], floor: list[Row] | None = None, **facts: Any) -> Verdict:
+def judge(test: dict[str, Any], rows: list[Row], baseline: list[Row] | None = None, **facts: Any) -> Verdict:
     content = {"id": "a", "paper": "P", "reference": "R", "statement": "S.", "test": test} | facts
-    sources = {name: source(name) for name in dict.fromkeys(r.experiment for r in rows)}
-    (verdict,) = evaluate_claims(rows, floor or [], sources, [Claim.model_validate(content)])
+    parts = [
+        Collected(
+            rows=tuple(r for r in rows if r.experiment == name),
+            baseline=tuple(r for r in baseline or [] if r.experiment == name),
+            provenance=source(name),
+        )
+        for name in dict.fromkeys(r.experiment for r in rows)
+    ]
+    (verdict,) = evaluate_claims(parts, [Claim.model_validate(content)])
     return verdict
 
 
@@ -340,8 +348,9 @@ def test_the_fixed_point_is_found_and_explained() -> None:
         facts = {"method_name": name} | facts
         return [row(method, value, steps, **facts), row(method, -value, steps, metric="kid", label="KID", **facts)]
 
-    teacher = {"options": {"initialisation": "teacher", "conditioning": "teacher-index"}}
-    ddim = run("ddim", "ddim", 5.0) + run("ddim", "ddim", 7.0, 4) + run("ddim", "ddim", 6.0, seed=1)
+    teacher = {"starts_as_teacher": True}
+    ddim = run("ddim", "ddim", 5.0, folds=0) + run("ddim", "ddim", 7.0, 4, folds=0)
+    ddim += run("ddim", "ddim", 6.0, seed=1, folds=0)
     same = run("s", "sfddm", 5.0, **teacher) + run("s", "sfddm", 7.5, 4, **teacher) + run("s", "sfddm", 6.0, seed=1)
     (point,) = fixed_points(ddim + same)
     assert (point.student, point.control, point.steps, point.figures) == ("s", "ddim", (8,), 4)
@@ -353,8 +362,6 @@ def test_the_fixed_point_is_found_and_explained() -> None:
         )
         == []
     )
-    assert (
-        fixed_points(ddim + run("s", "sfddm", 5.0, options={"initialisation": "random"}))[0].explanation == UNEXPLAINED
-    )
+    assert fixed_points(ddim + run("s", "sfddm", 5.0))[0].explanation == UNEXPLAINED
     one_seed_differs = ddim + run("s", "sfddm", 5.0, **teacher) + run("s", "sfddm", 6.5, seed=1, **teacher)
     assert fixed_points(one_seed_differs) == []

@@ -13,7 +13,6 @@ from support.pages import Page, latex_cells, section
 from support.report_runs import make_runs, make_spec
 
 from sfddm.claims import load_claims
-from sfddm.claims.tested import how_tested
 from sfddm.report.ablations import AblationTable, changes
 from sfddm.report.collect import collect
 from sfddm.report.render import read_content, render
@@ -211,7 +210,7 @@ def test_the_latex_balances_and_escapes(folder: Path, tmp_path: Path) -> None:
 
 
 def test_every_claim_says_how_it_is_tested() -> None:
-    told = {claim.id: how_tested(claim) for claim in load_claims()}
+    told = {claim.id: claim.test.describe() for claim in load_claims()}
     assert told["sfddm-below-ddim"] == (
         "Fréchet distance of sfddm against ddim at the same steps on the same indices of the teacher; claimed: lower"
     )

@@ -1,24 +1,24 @@
-"""The fixed point: a student that starts from the teacher, under the paper's loss, is DDIM and has nothing to learn."""
+"""The fixed point: students that are the teacher still, whatever their training did."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sfddm.report.rows import Row
+from sfddm.results.rows import Row
 
 EXPLANATION = (
     "A student that starts from the teacher and is told the teacher's index has, under the loss that the paper prints, "
-    "a loss of 0 before any training: it is the teacher, sampled by DDIM on the same index set."
+    "a loss of 0 before any training: it is the teacher, sampled on the same index set."
 )
-UNEXPLAINED = "Its options do not make it DDIM by construction, so look into it."
+UNEXPLAINED = "Its training does not start as the teacher, so look into it."
 
 Run = tuple[str, str, int | None, int | None]
 
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """A student of SFDDM with exactly the figures of DDIM at the same index set, for every seed they share.
+    """A trained student with exactly the figures of an untrained row on the same indices, for every seed they share.
 
     Attributes:
         student, control: the rows' names in the spec.
@@ -37,15 +37,15 @@ class FixedPoint:
 
 
 def fixed_points(rows: Sequence[Row]) -> list[FixedPoint]:
-    """Return every pair of an SFDDM row and a DDIM row whose figures are all exactly equal at some step count."""
+    """Return every trained and untrained row whose figures are all exactly equal at some step count."""
     runs: dict[Run, dict[tuple[str, str], Row]] = {}
     for row in rows:
-        if row.method_name in ("sfddm", "ddim") and row.index_set is not None and row.steps is not None:
+        if row.role == "method" and row.index_set is not None and row.folds is not None:
             key = (row.experiment, row.method, row.steps, row.seed)
             runs.setdefault(key, {})[row.metric, row.label] = row
     pairs: dict[tuple[str, str, str], dict[int, list[int]]] = {}
     for (experiment, method, steps, seed), figures in runs.items():
-        if _any(figures).method_name != "sfddm":
+        if not _any(figures).folds:
             continue
         for other, control in _controls(runs, (experiment, method, steps, seed)):
             counts = pairs.setdefault((experiment, method, other), {}).setdefault(steps or 0, [])
@@ -62,7 +62,7 @@ def _controls(
         (other[1], figures)
         for other, figures in runs.items()
         if (other[0], other[2], other[3]) == (experiment, steps, seed)
-        and _any(figures).method_name == "ddim"
+        and not _any(figures).folds
         and _any(figures).index_set == wanted
     ]
 
@@ -82,10 +82,6 @@ def _point(key: tuple[str, str, str], counts: Mapping[int, Sequence[int]], rows:
     def first(method: str) -> Row:
         return next(row for row in rows if (row.experiment, row.method) == (experiment, method))
 
-    options = first(student).options
-    ddim_already = (
-        options.get("initialisation") == "teacher" and options.get("conditioning", "teacher-index") == "teacher-index"
-    )
     return FixedPoint(
         experiment=experiment,
         student=student,
@@ -94,7 +90,7 @@ def _point(key: tuple[str, str, str], counts: Mapping[int, Sequence[int]], rows:
         control_title=first(control).title,
         steps=steps,
         figures=sum(sum(counts[count]) for count in steps),
-        explanation=EXPLANATION if ddim_already else UNEXPLAINED,
+        explanation=EXPLANATION if first(student).starts_as_teacher else UNEXPLAINED,
     )
 
 

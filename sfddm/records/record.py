@@ -15,9 +15,9 @@ import yaml
 
 from sfddm.claims import CLAIMS_FOLDER
 from sfddm.claims.show import tally
+from sfddm.report.content import Content, read_content
 from sfddm.report.points import are_points, draw_panels
-from sfddm.report.render import read_content, render
-from sfddm.report.sections import Content, interval_notes
+from sfddm.report.render import render
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_folder
 
@@ -161,7 +161,7 @@ def _readme(content: Content, command: str, names: list[str], left_out: list[str
         f"- training seeds: {seeds}",
         f"- Python {source.python}; " + ", ".join(f"{k} {v}" for k, v in source.versions.items() if k != "python"),
         *[f"- {note}" for note in source.notes],
-        *[f"- {title}: {note}." for title, note in interval_notes(content)],
+        *[f"- {title}: {note}." for title, note in content.interval_notes],
         "",
         "Made with",
         "",

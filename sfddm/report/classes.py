@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
-from sfddm.results.rows import ClassesOfRow, Collected
-from sfddm.results.scores import ClassFigure
+import pandas as pd
+
+from sfddm.report.frame import in_reading_order, lines_of
+from sfddm.results.rows import Collected
 
 
 @dataclass(frozen=True)
@@ -19,9 +22,8 @@ class ClassLine:
     """
 
     title: str
-    method: str
     steps: int
-    figures: tuple[ClassFigure | None, ...]
+    figures: tuple[Any, ...]
     mean: float
     worst: str
     hits: float
@@ -34,31 +36,23 @@ class ClassPart:
     title: str
     names: tuple[str, ...]
     lines: tuple[ClassLine, ...]
-    seed: int | None
+    seed: int
 
 
-def classes_of_part(part: Collected) -> ClassPart | None:
+def classes_of(part: Collected, frame: pd.DataFrame) -> ClassPart | None:
     """Return an experiment's figures class by class, of its first training seed; None where it knows no classes."""
     seed = part.seeds[0]
-    rows = [row for row in part.classes if row.seed == seed and row.rows]
-    if not rows:
+    own = frame[frame.seed == seed]
+    if own.empty:
         return None
-    count = max(figure.class_ for row in rows for figure in row.rows) + 1
     given = part.provenance.spec.get("data", {}).get("class_names") or ()
-    names = tuple(given[c] if c < len(given) else str(c) for c in range(count))
-    ordered = sorted(rows, key=lambda row: (row.role != "teacher", -row.steps))
-    return ClassPart(part.provenance.title, names, tuple(_line(row, names) for row in ordered), seed)
-
-
-def _line(row: ClassesOfRow, names: tuple[str, ...]) -> ClassLine:
-    found = {figure.class_: figure for figure in row.rows}
-    worst = max(row.rows, key=lambda figure: figure.kid)
-    return ClassLine(
-        title=row.title,
-        method=row.method,
-        steps=row.steps,
-        figures=tuple(found.get(c) for c in range(len(names))),
-        mean=fmean(figure.kid for figure in row.rows),
-        worst=names[worst.class_],
-        hits=fmean(figure.hits for figure in row.rows),
-    )
+    names = tuple(given[c] if c < len(given) else str(c) for c in range(own.item.max() + 1))
+    lines = []
+    for _, row in in_reading_order(own).groupby(["method", "steps"], sort=False):
+        kid, hits = row[row.metric == "kid"], row[row.metric == "hits"]
+        figures = {figure.item: figure for figure in lines_of(kid)}
+        shown = tuple(figures.get(c) for c in range(len(names)))
+        worst = names[kid.item[kid.value.idxmax()]]
+        first = row.iloc[0]
+        lines.append(ClassLine(first.title, first.steps, shown, fmean(kid.value), worst, fmean(hits.value)))
+    return ClassPart(part.provenance.title, names, tuple(lines), seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import Any
 
 ABSENT = "—"
@@ -9,7 +10,7 @@ ABSENT = "—"
 
 def interval_text(low: float | None, high: float | None, decimals: int) -> str:
     """Return "[low, high]", or nothing where there is no interval."""
-    if low is None or high is None:
+    if low is None or high is None or isnan(low) or isnan(high):
         return ""
     return f"[{low:.{decimals}f}, {high:.{decimals}f}]"
 

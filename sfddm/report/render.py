@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from sfddm.claims import CLAIMS_FOLDER, load_claims
+from sfddm.claims import CLAIMS_FOLDER
 from sfddm.claims.show import SIGNS
 from sfddm.claims.verdict import Verdict, anchor
 from sfddm.report import formats
-from sfddm.report.fixed_point import fixed_points
-from sfddm.report.sections import Content, Images, interval_covers, interval_notes, sections_of
+from sfddm.report.content import Content, read_content
+from sfddm.report.sections import sections_of
 from sfddm.report.verdicts import typeset
-from sfddm.results.files import read_result, to_json
-from sfddm.results.rows import Collected
-from sfddm.runtime.errors import SfddmError
+from sfddm.results.files import to_json
 from sfddm.runtime.files import atomic_file
 
 if TYPE_CHECKING:
@@ -50,36 +45,6 @@ def render(collected: list[Path], out: Path, claims: Path = CLAIMS_FOLDER) -> No
     for name, text in files.items():
         with atomic_file(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-
-
-def read_content(collected: list[Path], claims: Path = CLAIMS_FOLDER) -> Content:
-    """Read collected folders and the claims.
-
-    Raises:
-        SfddmError: as ``render``.
-    """
-    if not collected:
-        raise SfddmError("report: name at least one folder that `sfddm collect` wrote")
-    parts: dict[str, Collected] = {}
-    samples = {}
-    for folder in collected:
-        part = read_result(folder / "metrics.json", Collected, "collect")
-        name = part.provenance.experiment
-        if name in parts:
-            raise SfddmError(f"{folder}: the experiment {name!r} is already in the report; name each once")
-        parts[name] = part
-        samples[name] = _read_samples(folder / "samples.npz")
-    return Content(tuple(parts.values()), samples, load_claims(claims) if claims.is_dir() else ())
-
-
-def _read_samples(path: Path) -> dict[str, Images]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except FileNotFoundError:
-        raise SfddmError(f"{path}: no such file; `sfddm collect` writes it") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise SfddmError(f"{path}: not an archive of arrays ({error})") from None
 
 
 def merged(content: Content) -> dict[str, Any]:
@@ -115,15 +80,15 @@ def _render_text(content: Content, template: str, escape: Callable[[object], str
     papers: dict[str, list[Verdict]] = {}
     for verdict in content.verdicts:
         papers.setdefault(verdict.paper, []).append(verdict)
-    main = [table for table in content.ablations if table.metric == content.metrics[0]]
+    main = [table for table in content.ablations if table.metric == content.tables[0].metric]
     return environment.get_template(template).render(
         ablations=main,
-        covers=interval_covers(content),
+        covers=content.intervals,
         papers=papers,
         tables=content.tables,
-        notes=interval_notes(content),
+        notes=content.interval_notes,
         verdicts=content.verdicts,
-        points=fixed_points([row for part in content.collected for row in part.rows]),
+        points=content.fixed_points,
         signs=SIGNS,
         parts=[part.provenance for part in content.collected],
     )

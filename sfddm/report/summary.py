@@ -6,18 +6,15 @@ from collections.abc import Sequence, Set
 from typing import Any
 
 from sfddm.report.ablations import AblationTable
-from sfddm.report.tables import Cell, MetricTable
+from sfddm.report.tables import MetricTable
 from sfddm.results.rows import Collected
-
-Named = list[tuple[str, Cell]]
 
 
 def basis_of(part: Collected) -> str:
     """Say how much stands behind each figure of an experiment."""
-    seeds = len(part.seeds)
     images = part.provenance.spec.get("evaluation", {}).get("samples")
     behind = [f"{images:,} generated images a figure"] if isinstance(images, int) else []
-    return ", ".join([*behind, "one training seed" if seeds == 1 else f"{seeds} training seeds"])
+    return ", ".join([*behind, "one training seed" if len(part.seeds) == 1 else f"{len(part.seeds)} training seeds"])
 
 
 def glance_of(table: MetricTable, index: int, ablations: Sequence[AblationTable], variants: Set[str]) -> dict[str, Any]:
@@ -29,34 +26,23 @@ def glance_of(table: MetricTable, index: int, ablations: Sequence[AblationTable]
         ablations: every experiment's.
         variants: names of the rows that the table leaves out.
     """
-
-    def named(position: int, mark: str) -> Named:
-        cells = [(line.title, line.cells[index][position]) for line in table.lines]
-        return [(title, cell) for title, cell in cells if cell is not None and cell.mark == mark]
-
     group = table.groups[index]
-    apart = _variants_by_steps(ablations, variants, group.experiment, table.metric)
+    apart = [
+        line.cell
+        for ablation in ablations
+        if (ablation.experiment, ablation.metric) == (group.experiment, table.metric)
+        for block in ablation.blocks
+        for line in block.lines
+        if line.cell.method in variants
+    ]
     sign = {"lower": 1, "higher": -1}.get(table.style.better, 0)
     lines = []
     for position, steps in enumerate(group.steps):
-        if best := named(position, "best"):
+        cells = [(line.title, line.cells[index][position]) for line in table.lines]
+        marked = {mark: [one for one in cells if one[1] and one[1].mark == mark] for mark in ("best", "close")}
+        if best := marked["best"]:
             limit = sign * best[0][1].value
-            ahead = [one for one in apart.get(steps, []) if sign * one[1].value < limit]
-            lines.append({"steps": steps, "best": best, "close": named(position, "close"), "variants": ahead})
-    return {
-        "group": group,
-        "lines": lines,
-        "references": [(line.title, cell) for line in (*table.references, *table.floors) for cell in line.cells[index]],
-    }
-
-
-def _variants_by_steps(
-    ablations: Sequence[AblationTable], variants: Set[str], experiment: str, metric: str
-) -> dict[int, Named]:
-    found: dict[int, Named] = {}
-    for table in ablations:
-        if (table.experiment, table.metric) == (experiment, metric):
-            for block in table.blocks:
-                own = [(line.title, line.cell) for line in block.lines if line.method in variants]
-                found.setdefault(block.steps, []).extend(own)
-    return found
+            ahead = [(one.title, one) for one in apart if one.steps == steps and sign * one.value < limit]
+            lines.append({"steps": steps, "variants": ahead} | marked)
+    references = [(line.title, cell) for line in (*table.references, *table.baselines) for cell in line.cells[index]]
+    return {"group": group, "lines": lines, "references": references}

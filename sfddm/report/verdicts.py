@@ -8,7 +8,7 @@ from typing import Any
 
 from sfddm.claims.show import SIGNS
 from sfddm.claims.verdict import WORDS, Cell, Verdict
-from sfddm.report.fixed_point import FixedPoint
+from sfddm.report.fixed_points import FixedPoint
 
 
 def verdict_values(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,10 +57,15 @@ def print_claims(
     console.print(tally(verdicts))
 
 
-def tally(verdicts: list[Verdict]) -> str:
+def counts_of(verdicts: Sequence[Verdict]) -> dict[Word, int]:
+    """Return how many claims have each verdict."""
+    return {word: sum(verdict.verdict == word for verdict in verdicts) for word in WORDS}
+
+
+def tally(verdicts: Sequence[Verdict]) -> str:
     """Return how many claims have each verdict, in words."""
-    counts = [(sum(verdict.verdict == word for verdict in verdicts), word) for word in WORDS]
-    return f"{len(verdicts)} claims: " + ", ".join(f"{count} {word}" for count, word in counts)
+    counts = counts_of(verdicts).items()
+    return f"{len(verdicts)} claims: " + ", ".join(f"{count} {word}" for word, count in counts)
 
 
 def _print_paper(paper: str, verdicts: list[Verdict], console: Console) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from sfddm.results.styles import style_of
+from sfddm.results.styles import interval_text, style_of
 
 Word = Literal["reproduced", "contradicted", "inconclusive", "not tested"]
 WORDS: tuple[Word, ...] = ("reproduced", "contradicted", "inconclusive", "not tested")
@@ -45,11 +45,18 @@ class Number:
     high: float | None
     decimals: int
 
+    @property
+    def text(self) -> str:
+        """The value as printed."""
+        return f"{self.value:.{self.decimals}f}"
+
+    @property
+    def interval(self) -> str:
+        """The interval as printed."""
+        return interval_text(self.low, self.high, self.decimals)
+
     def __str__(self) -> str:
-        text = f"{self.value:.{self.decimals}f}"
-        if self.low is None or self.high is None:
-            return f"{self.name}: {text}"
-        return f"{self.name}: {text} [{self.low:.{self.decimals}f}, {self.high:.{self.decimals}f}]"
+        return f"{self.name}: {self.text} {self.interval}".rstrip()
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,18 @@ sampler: what is left between the two is what training did.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
 
 from sfddm.claims.figures import Measured, measured_of
-from sfddm.report.formats import interval_text, plain_text
-from sfddm.report.frame import lines_of
+from sfddm.claims.verdict import Number
+from sfddm.report.formats import plain_text
 from sfddm.results.rows import Collected, Row
 from sfddm.results.statistics import Difference
-from sfddm.results.styles import MetricStyle, style_of
+from sfddm.results.styles import MetricStyle, interval_text, style_of
 
 #: Options that change neither what is trained nor how it is sampled.
 _NAMES_ONLY = ("method", "title", "steps")
@@ -53,12 +53,11 @@ class Gap:
     """A difference to another row, over the seeds that both have.
 
     Attributes:
-        other: the other row's mean, with its ``title``, ``method`` and ``text``.
         sense: "equal" where it is exactly 0 for every seed; "better" or "worse" where its interval excludes 0
             ("apart" where the better side is unknown); "unclear" else.
     """
 
-    other: Any
+    other: Number
     value: float
     text: str
     interval: str
@@ -73,11 +72,12 @@ class Gap:
 
 @dataclass(frozen=True)
 class Variant:
-    """One line: a row's mean, what differs in its options, and its difference to the main row and to its control."""
+    """One line: a row with its mean, what differs in its options, its difference to the main row and to its control."""
 
+    method: str
     main: bool
     changes: tuple[Change, ...]
-    cell: Any
+    number: Number
     to_main: Gap | None
     to_control: Gap | None
     trained: bool
@@ -127,64 +127,52 @@ def variants_of(frame: pd.DataFrame) -> frozenset[str]:
     return frozenset(with_main.index[with_main])
 
 
-def ablation_table(part: Collected, means: pd.DataFrame, metric: str, variants: frozenset[str]) -> AblationTable | None:
+def ablation_table(part: Collected, metric: str, variants: frozenset[str]) -> AblationTable | None:
     """Return an experiment's variants in one metric, grouped by method and steps; None where it has none."""
     rows = [row for row in part.rows if row.metric == metric and row.role == "method"]
     measured = {(one.first.method, one.first.steps or 0): one for one in measured_of(part, rows)}
-    found = [one.first for (method, _), one in measured.items() if method in variants]
+    found = [one for (method, _), one in measured.items() if method in variants]
     if not found:
         return None
-    table = _Rows(measured, means[means.metric == metric], part.provenance.spec.get("students", {}))
+    students = part.provenance.spec.get("students", {})
     blocks = []
-    for name in dict.fromkeys(row.method_name or "" for row in found):
-        own = [row for row in found if row.method_name == name]
-        for steps in sorted({row.steps or 0 for row in own}, reverse=True):
-            basis = measured.get((name, steps)) or next(one for key, one in measured.items() if key[0] == name)
-            methods = [row.method for row in own if row.steps == steps]
-            present = [name, *methods] if (name, steps) in measured else methods
-            lines = tuple(table.variant(method, steps, basis.first) for method in present)
-            blocks.append(Block(basis.first.title, steps, lines))
-    source, style = part.provenance, style_of(metric)
+    for name in dict.fromkeys(one.first.method_name or "" for one in found):
+        own = [one for one in found if one.first.method_name == name]
+        for steps in sorted({one.first.steps or 0 for one in own}, reverse=True):
+            main = measured.get((name, steps))
+            basis = main or next(one for key, one in measured.items() if key[0] == name)
+            lines = [*([main] if main else []), *(one for one in own if one.first.steps == steps)]
+            made = tuple(_variant(one, main, basis.first, measured.values(), students) for one in lines)
+            blocks.append(Block(basis.first.title, steps, made))
+    source, label = part.provenance, found[0].first.label
     findings = findings_of(blocks)
-    return AblationTable(source.experiment, source.title, metric, found[0].label, style, tuple(blocks), findings)
+    return AblationTable(source.experiment, source.title, metric, label, style_of(metric), tuple(blocks), findings)
 
 
-class _Rows:
-    """The rows of one experiment in one metric: their figures seed by seed, and their means.
+def _variant(
+    one: Measured, main: Measured | None, basis: Row, every: Iterable[Measured], students: Mapping[str, Any]
+) -> Variant:
+    row = one.first
+    control = next((other for other in every if _controls(other.first, row)), None)
+    return Variant(
+        method=row.method,
+        main=one is main,
+        changes=changes(row.options, basis.options, students),
+        number=one.number(),
+        to_main=None if main is None or one is main else _gap(one, main),
+        to_control=None if control is None else _gap(one, control),
+        trained=bool(row.folds),
+    )
 
-    ``students`` is the spec's training for rows that state none of their own.
-    """
 
-    def __init__(
-        self, measured: Mapping[tuple[str, int], Measured], means: pd.DataFrame, students: Mapping[str, Any]
-    ) -> None:
-        self.measured, self.students = measured, students
-        self.means = {(mean.method, mean.steps): mean for mean in lines_of(means)}
-
-    def variant(self, method: str, steps: int, basis: Row) -> Variant:
-        """Return the line of a row; ``basis`` is its method's main row, at these steps where it has them."""
-        row = self.measured[method, steps].first
-        is_main = method == row.method_name
-        main = (basis.method, steps) if basis.steps == steps and not is_main else None
-        control = next((key for key, other in self.measured.items() if _controls(other.first, row)), None)
-        return Variant(
-            main=is_main,
-            changes=changes(row.options, basis.options, self.students),
-            cell=self.means[method, steps],
-            to_main=main and self.gap((method, steps), main),
-            to_control=control and self.gap((method, steps), control),
-            trained=bool(row.folds),
-        )
-
-    def gap(self, one: tuple[str, int], other: tuple[str, int]) -> Gap | None:
-        """Return how far a row lies from another; None where they share no seed."""
-        apart = self.measured[one].minus(self.measured[other])
-        if apart is None:
-            return None
-        style = style_of(self.measured[one].first.metric)
-        # Without several seeds the two scores' own intervals bound the difference; the text keeps its sign.
-        interval = interval_text(apart.low, apart.high, style.decimals)
-        return Gap(self.means[other], apart.value, f"{apart.value:+.{style.decimals}f}", interval, _sense(apart, style))
+def _gap(one: Measured, other: Measured) -> Gap | None:
+    apart = one.minus(other)
+    if apart is None:
+        return None
+    style = style_of(one.first.metric)
+    # Without several seeds the two scores' own intervals bound the difference; the text keeps its sign.
+    interval = interval_text(apart.low, apart.high, style.decimals)
+    return Gap(other.number(), apart.value, f"{apart.value:+.{style.decimals}f}", interval, _sense(apart, style))
 
 
 def _controls(other: Row, row: Row) -> bool:
@@ -240,12 +228,12 @@ def findings_of(blocks: Sequence[Block]) -> tuple[Finding, ...]:
     """Say in words which students are their untrained control, what the index set alone does, and what else matters."""
     variants = [line for block in blocks for line in block.lines if not line.main]
     same = tuple(
-        f"{_named(line)}: {line.to_control.other.title}"
+        f"{_named(line)}: {line.to_control.other.name}"
         for line in variants
         if line.to_control and line.to_control.sense == "equal"
     )
     indices = tuple(
-        f"{_named(line)}: {line.cell.text} {_against(line.to_main)}"
+        f"{_named(line)}: {line.number.text} {_against(line.to_main)}"
         for line in variants
         if not line.trained and line.to_main and [change.option for change in line.changes] == ["index set"]
     )
@@ -260,7 +248,7 @@ def findings_of(blocks: Sequence[Block]) -> tuple[Finding, ...]:
 
 
 def _named(line: Variant) -> str:
-    return f"{line.cell.title}, {line.cell.steps} step{'' if line.cell.steps == 1 else 's'}"
+    return f"{line.number.name}, {line.number.steps} step{'' if line.number.steps == 1 else 's'}"
 
 
 def _against(gap: Gap) -> str:

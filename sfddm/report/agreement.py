@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from sfddm.report.content import Content
 from sfddm.report.frame import lines_of
 from sfddm.results.rows import Collected
 from sfddm.results.styles import CONTROL, style_of
@@ -21,35 +21,13 @@ _HEADINGS = {
 }
 
 
-@dataclass(frozen=True)
-class AgreementLine:
-    """One row of the table: for each metric the figure beside its control, None where one was not measured."""
-
-    title: str
-    steps: int
-    cells: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class AgreementPart:
-    """One experiment: groups of lines at the same steps, many steps first; and what they add up to, in words.
-
-    ``headings``: name and better side of each metric that was measured in any line.
-    """
-
-    title: str
-    label: str
-    headings: tuple[tuple[str, str], ...]
-    groups: tuple[tuple[AgreementLine, ...], ...]
-    sentence: str
-    settings: dict[str, str]
-
-
-def agreement_of(part: Collected, means: pd.DataFrame) -> AgreementPart | None:
+def agreement_of(content: Content, part: Collected) -> dict[str, Any] | None:
     """Return an experiment's agreement with its teacher; None where none was measured.
 
-    The teacher's own row is left out: it would agree with itself.
+    The teacher's own row is left out: it would agree with itself. Lines of equal steps are a group, many steps first.
+    Each has a cell for each of ``headings``, the figure beside its control, None where one was not measured.
     """
+    means = content.means_of(part)
     own = means[(means.role == "method") & means.metric.map(lambda name: style_of(name).section == "agreement")]
     if own.empty:
         return None
@@ -57,19 +35,17 @@ def agreement_of(part: Collected, means: pd.DataFrame) -> AgreementPart | None:
     beside = beside_control(own)
     cells = {(cell.method, cell.steps, cell.metric): cell for cell in lines_of(beside)}
     lines = [
-        AgreementLine(row.title, row.steps, tuple(cells.get((row.method, row.steps, metric)) for metric in metrics))
+        {"title": row.title, "steps": row.steps, "cells": [cells.get((row.method, row.steps, one)) for one in metrics]}
         for row in own.drop_duplicates(["method", "steps"]).itertuples()
     ]
-    groups = [tuple(line for line in lines if line.steps == steps) for steps in sorted({*own.steps}, reverse=True)]
-    labels = means[means.metric == "feature_distance_teacher"].label.unique()
-    return AgreementPart(
-        part.provenance.title,
-        " / ".join(sorted(labels)),
-        tuple(_HEADINGS[metric][:2] for metric in metrics),
-        tuple(groups),
-        sentence_of(beside, metrics),
-        dict(own.iloc[0].protocol.get("settings", {})),
-    )
+    return {
+        "title": part.provenance.title,
+        "label": " / ".join(sorted(means[means.metric == "feature_distance_teacher"].label.unique())),
+        "headings": [_HEADINGS[metric] for metric in metrics],
+        "groups": [[one for one in lines if one["steps"] == n] for n in sorted({*own.steps}, reverse=True)],
+        "sentence": sentence_of(beside, metrics),
+        "settings": own.iloc[0].protocol.get("settings", {}),
+    }
 
 
 def beside_control(own: pd.DataFrame) -> pd.DataFrame:

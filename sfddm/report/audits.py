@@ -9,12 +9,16 @@ from typing import Any
 
 import pandas as pd
 
+from sfddm.report.content import Content
 from sfddm.report.frame import lines_of
 from sfddm.results.rows import Collected
 from sfddm.results.scores import AuditFigure
 from sfddm.results.statistics import overlap
 
 OWN = "own"
+#: By the method ahead under the report's own protocol, the one behind, and the steps: the protocols that turn the two
+#: round, and whether the intervals are apart under both.
+Reversals = dict[tuple[str, str, int], list[tuple[str, bool]]]
 
 
 @dataclass(frozen=True)
@@ -30,61 +34,29 @@ class AuditLine:
     places: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class AuditPart:
-    """One experiment's audit: what it shows in a few sentences, and which pairs of methods change places.
+def audit_of(content: Content, part: Collected) -> dict[str, Any] | None:
+    """Return an experiment's audit, means over seeds; None where none was made.
 
-    ``protocols``: a figure of each, which describes it, the report's own first.
+    ``protocols`` are figures, one of each protocol, which describe it, the report's own first.
     """
-
-    title: str
-    protocols: tuple[AuditFigure, ...]
-    groups: tuple[tuple[AuditLine, ...], ...]
-    sentences: tuple[str, ...]
-    turns: tuple[str, ...]
-    note: str
-
-
-@dataclass(frozen=True)
-class Reversal:
-    """Two methods at the same steps, the first ahead under the report's own protocol, the second under another.
-
-    ``resolved``: their intervals are apart under both.
-    """
-
-    ahead: str
-    behind: str
-    steps: int
-    protocol: str
-    resolved: bool
-
-    @property
-    def pair(self) -> tuple[str, str, int]:
-        """Both methods, and the steps at which they are compared."""
-        return self.ahead, self.behind, self.steps
-
-
-def audit_of(part: Collected, means: pd.DataFrame) -> AuditPart | None:
-    """Return an experiment's audit, means over seeds; None where none was made."""
     if not part.audits:
         return None
     described: dict[str, AuditFigure] = {}
     for figure in (figure for audit in part.audits for figure in audit.rows):
         described.setdefault(figure.protocol_name, figure)
-    protocols = tuple(sorted(described.values(), key=lambda figure: figure.protocol_name != OWN))
-    ranked = with_ranks(means)
+    protocols = sorted(described.values(), key=lambda figure: figure.protocol_name != OWN)
+    ranked = with_ranks(content.means_of(part, "audit"))
     rows = [lines_of(row) for _, row in ranked.groupby(["method", "steps"], sort=False)]
     lines = [AuditLine(r[0].title, r[0].role, r[0].steps, {place.item: place for place in r}) for r in rows]
     order = sorted({(line.role != "teacher", -line.steps) for line in lines})
-    groups = [tuple(line for line in lines if (line.role != "teacher", -line.steps) == key) for key in order]
-    return AuditPart(
-        title=part.provenance.title,
-        protocols=protocols,
-        groups=tuple(groups),
-        sentences=tuple(sentences_of(lines, protocols)),
-        turns=tuple(turns_of(lines, protocols)),
-        note=part.audits[0].note,
-    )
+    return {
+        "title": part.provenance.title,
+        "protocols": protocols,
+        "groups": [[line for line in lines if (line.role != "teacher", -line.steps) == key] for key in order],
+        "sentences": sentences_of(lines, protocols),
+        "turns": turns_of(lines, protocols),
+        "note": part.audits[0].note,
+    }
 
 
 def with_ranks(means: pd.DataFrame) -> pd.DataFrame:
@@ -101,12 +73,12 @@ def with_ranks(means: pd.DataFrame) -> pd.DataFrame:
     return ranked.assign(moved=ranked["rank"].notna() & ranked.usual.notna() & (ranked["rank"] != ranked.usual))
 
 
-def reversals_of(lines: Sequence[AuditLine], protocols: Sequence[AuditFigure]) -> tuple[list[Reversal], int]:
-    """Return every pair of methods at the same steps whose order another protocol turns round, and the number of pairs.
+def reversals_of(lines: Sequence[AuditLine], protocols: Sequence[AuditFigure]) -> tuple[Reversals, int]:
+    """Return the pairs of methods at the same steps whose order another protocol turns round, and how many pairs are.
 
     Pairs that are exactly equal under the report's own protocol have no order to turn round and do not count.
     """
-    found: list[Reversal] = []
+    found: Reversals = {}
     pairs = 0
     for one, other in combinations([line for line in lines if line.role == "method" and OWN in line.places], 2):
         usual, against = one.places[OWN], other.places[OWN]
@@ -118,24 +90,24 @@ def reversals_of(lines: Sequence[AuditLine], protocols: Sequence[AuditFigure]) -
             front, back = (line.places.get(protocol.protocol_name) for line in (ahead, behind))
             if front and back and front.value > back.value:
                 resolved = not overlap(front, back) and not overlap(usual, against)
-                found.append(Reversal(ahead.title, behind.title, one.steps, protocol.title, resolved))
+                pair = (ahead.title, behind.title, one.steps)
+                found.setdefault(pair, []).append((protocol.title, resolved))
     return found, pairs
 
 
 def sentences_of(lines: Sequence[AuditLine], protocols: Sequence[AuditFigure]) -> list[str]:
     """Say how far the protocol moves the figure itself, and whether the ranking changes under another one."""
     reversals, pairs = reversals_of(lines, protocols)
-    turned = {reversal.pair for reversal in reversals}
-    resolved = len({reversal.pair for reversal in reversals if reversal.resolved})
+    resolved = sum(any(apart for _, apart in found) for found in reversals.values())
     if not pairs:
         ranking = "No two methods at the same steps differ, so there is no ranking to change."
-    elif not turned:
+    elif not reversals:
         kept = "the one pair" if pairs == 1 else f"all {pairs} pairs"
         ranking = f"The ranking does not change: {kept} of methods at the same steps keep their order."
     else:
         ranking = (
             f"The ranking changes: of {pairs} pair{'s' if pairs > 1 else ''} of methods at the same steps, "
-            f"{len(turned)} {'is' if len(turned) == 1 else 'are'} turned round by at least one protocol, "
+            f"{len(reversals)} {'is' if len(reversals) == 1 else 'are'} turned round by at least one protocol, "
             f"{resolved or 'none'} of them with intervals apart under both protocols."
         )
     return [sentence for sentence in (_spread(lines, protocols), ranking) if sentence]
@@ -143,15 +115,15 @@ def sentences_of(lines: Sequence[AuditLine], protocols: Sequence[AuditFigure]) -
 
 def turns_of(lines: Sequence[AuditLine], protocols: Sequence[AuditFigure]) -> list[str]:
     """Name each pair of methods whose order changes, and under which protocols; those with intervals apart first."""
-    by_pair: dict[tuple[str, str, int], list[Reversal]] = {}
-    for reversal in reversals_of(lines, protocols)[0]:
-        by_pair.setdefault(reversal.pair, []).append(reversal)
-    sentences = []
-    for (ahead, behind, steps), found in sorted(by_pair.items(), key=lambda item: not any(r.resolved for r in item[1])):
-        doubt = "" if any(reversal.resolved for reversal in found) else "; their intervals overlap"
-        under = ", ".join(reversal.protocol for reversal in found)
-        sentences.append(f"At {steps} steps {ahead} is ahead of {behind}, but behind it under: {under}{doubt}.")
-    return sentences
+    clear, doubtful = [], []
+    for (ahead, behind, steps), found in reversals_of(lines, protocols)[0].items():
+        under = ", ".join(protocol for protocol, _ in found)
+        sentence = f"At {steps} steps {ahead} is ahead of {behind}, but behind it under: {under}"
+        if any(apart for _, apart in found):
+            clear.append(f"{sentence}.")
+        else:
+            doubtful.append(f"{sentence}; their intervals overlap.")
+    return clear + doubtful
 
 
 def _spread(lines: Sequence[AuditLine], protocols: Sequence[AuditFigure]) -> str:

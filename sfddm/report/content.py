@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from sfddm.claims import CLAIMS_FOLDER, Claim, Verdict, evaluate_claims, load_claims
@@ -18,7 +16,7 @@ from sfddm.report.frame import frame_of, over_seeds
 from sfddm.report.pictures import Images
 from sfddm.report.plots import MARKERS
 from sfddm.report.tables import MetricTable, intervals_of, metric_table, metrics_of
-from sfddm.results.files import read_result
+from sfddm.results.files import read_arrays, read_result
 from sfddm.results.rows import Collected
 from sfddm.runtime.errors import SfddmError
 
@@ -80,11 +78,7 @@ class Content:
     @cached_property
     def ablations(self) -> tuple[AblationTable, ...]:
         """The variants of each experiment in each metric."""
-        found = (
-            ablation_table(part, self.means_of(part), table.metric, self.variants)
-            for part in self.collected
-            for table in self.tables
-        )
+        found = (ablation_table(part, table.metric, self.variants) for part in self.collected for table in self.tables)
         return tuple(one for one in found if one is not None)
 
     @property
@@ -92,6 +86,12 @@ class Content:
         """Each method's colour and marker, the same in every plot; a variant has its method's."""
         methods = dict.fromkeys(line.method for table in self.tables for line in table.lines)
         return {method: position % len(MARKERS) for position, method in enumerate(methods)}
+
+    @property
+    def legend(self) -> list[tuple[str, int, str, str]]:
+        """Title, colour, marker and name of each method that the plots show."""
+        lines = [(line.title, self.slots[line.method], line.method) for line in self.tables[0].lines]
+        return [(title, slot, MARKERS[slot][1], method) for title, slot, method in lines]
 
     @property
     def titles(self) -> dict[str, str]:
@@ -126,15 +126,5 @@ def read_content(collected: list[Path], claims: Path = CLAIMS_FOLDER) -> Content
         if name in parts:
             raise SfddmError(f"{folder}: the experiment {name!r} is already in the report; name each once")
         parts[name] = part
-        samples[name] = _read_samples(folder / "samples.npz")
+        samples[name] = read_arrays(folder / "samples.npz", "collect")
     return Content(tuple(parts.values()), samples, load_claims(claims) if claims.is_dir() else ())
-
-
-def _read_samples(path: Path) -> dict[str, Images]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except FileNotFoundError:
-        raise SfddmError(f"{path}: no such file; `sfddm collect` writes it") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise SfddmError(f"{path}: not an archive of arrays ({error})") from None

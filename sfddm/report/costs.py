@@ -7,7 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from sfddm.report.content import Content
+from sfddm.report.cost_plot import cost_plot
 from sfddm.report.frame import in_reading_order, lines_of
+from sfddm.results.rows import Collected
 
 #: Costs that a row states for each seed.
 COSTS = [
@@ -21,6 +24,32 @@ COSTS = [
     "active_parameters",
     "flops_per_evaluation",
 ]
+
+
+def costs_beside_quality(content: Content, part: Collected) -> dict[str, Any]:
+    """Return an experiment's costs beside the main metric, those of the variants apart, and the plots of both."""
+    table, frame, means = content.tables[0], content.frame_of(part), content.means_of(part)
+    places = [place for place, group in enumerate(table.groups) if group.experiment == part.provenance.experiment]
+    methods = dict(zip(frame.method, frame.method_name, strict=True))
+    variants = {name: method for name, method in methods.items() if name in content.variants}
+    main = ~frame.method.isin(content.variants)
+    plots = [
+        (group[0].steps, cost_plot(table, place, group, content.slots, variants))
+        for place in places
+        for group in costs_of(frame, means, table.metric)
+        if group[0].role == "method"
+    ]
+    return {
+        "title": part.provenance.title,
+        "hardware": part.provenance.hardware,
+        "seeds": len(part.seeds),
+        "heading": table.style.heading,
+        "label": " / ".join(table.groups[place].label for place in places),
+        "plots": [(steps, svg) for steps, svg in plots if svg is not None],
+        "legend": [one for one in content.legend if one[3] in methods],
+        "costs": costs_of(frame[main], means, table.metric),
+        "variants": costs_of(frame[~main], means, table.metric),
+    }
 
 
 def costs_of(frame: pd.DataFrame, means: pd.DataFrame, metric: str) -> list[list[Any]]:

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from math import isnan
 from typing import Any
 
 ABSENT = "—"
-
-
-def interval_text(low: float | None, high: float | None, decimals: int) -> str:
-    """Return "[low, high]", or nothing where there is no interval."""
-    if low is None or high is None or isnan(low) or isnan(high):
-        return ""
-    return f"[{low:.{decimals}f}, {high:.{decimals}f}]"
 
 
 def typographic_minus(number: str) -> str:
@@ -66,20 +58,9 @@ def plain_text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)
 
 
-_MARKDOWN = {character: f"\\{character}" for character in "\\`*_[]|#~"} | {
-    "<": "&lt;",
-    ">": "&gt;",
-    "&": "&amp;",
-}
-_LATEX = {
+_MARKDOWN = {character: f"\\{character}" for character in "\\`*_[]|#~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+_LATEX = {character: f"\\{character}" for character in "{}$&%#_"} | {
     "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "%": r"\%",
-    "#": r"\#",
-    "_": r"\_",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
@@ -101,15 +82,11 @@ _LATEX = {
 
 def markdown_text(text: object) -> str:
     """Escape a text for one cell or line of Markdown."""
-    return "".join(_MARKDOWN.get(character, character) for character in _one_line(text))
+    return " ".join(str(text).split()).translate(str.maketrans(_MARKDOWN))
 
 
 def latex_text(text: object) -> str:
     """Escape a text for LaTeX."""
-    escaped = "".join(_LATEX.get(character, character) for character in _one_line(text))
+    escaped = " ".join(str(text).split()).translate(str.maketrans(_LATEX))
     # After the end of a table's row, a bracket would be the length of the gap to the next.
     return "{[}" + escaped[1:] if escaped.startswith("[") else escaped
-
-
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split())

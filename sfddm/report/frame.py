@@ -7,10 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from sfddm.report.formats import interval_text
 from sfddm.results.rows import Collected, RowOf
 from sfddm.results.statistics import mean_over_seeds
-from sfddm.results.styles import style_of
+from sfddm.results.styles import interval_text, style_of
 
 #: What says which figure of which row a line is, the seed apart.
 KEYS = ["experiment", "kind", "method", "steps", "item", "metric", "label"]

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
 from typing import Any
 
-import pandas as pd
-
+from sfddm.report.content import Content
 from sfddm.report.pictures import Images, strip_of, tiles_that_fit
 from sfddm.report.points import are_points, panel
 from sfddm.results.rows import Collected
 
 
-def grid_of(
-    part: Collected, frame: pd.DataFrame, images: Mapping[str, Images], variants: Set[str]
-) -> dict[str, Any] | None:
+def grid_of(content: Content, part: Collected) -> dict[str, Any] | None:
     """Return an experiment's strips of the first training seed, those of the variants apart; None where there are none.
 
-    An experiment on points has scatter plots, ``panels``, in their place.
-
-    Args:
-        part, frame: the experiment.
-        images: "{row}/{steps}/{seed}" and "real" -> (N, H, W, C) images.
-        variants: names of the rows that are variants.
+    Each column is from one noise. An experiment on points has scatter plots, ``panels``, in their place.
     """
-    seed = part.seeds[0]
+    seed, frame = part.seeds[0], content.frame_of(part)
+    images = content.samples.get(part.provenance.experiment, {})
     own = frame[(frame.role != "real") & (frame.seed == seed)]
     rows = [
         (row, images[name])
@@ -42,7 +34,7 @@ def grid_of(
         steps = f"{row.steps} step{'' if row.steps == 1 else 's'}"
         group = "Teacher" if row.role == "teacher" else steps
         strip = _strip(some, group, row.title, f"{row.title}, {row.steps} steps: samples from noise")
-        grid["variants" if row.method in variants else "strips"].append(strip)
+        grid["variants" if row.method in content.variants else "strips"].append(strip)
     if "real" in images:
         grid["strips"].append(_strip(images["real"], "Real images", "Not from noise", "Real images, numbers"))
     return grid if grid["strips"] else None

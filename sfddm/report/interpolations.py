@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sfddm.report.formats import interval_text
+from sfddm.report.content import Content
 from sfddm.report.pictures import Images, strip_of
 from sfddm.results.rows import Collected, InterpolationOfRow
 from sfddm.results.scores import PathFigure
 from sfddm.results.statistics import overlap
-from sfddm.results.styles import REALISM
+from sfddm.results.styles import REALISM, interval_text
 
 #: Space and metric of each column of the table of numbers.
 COLUMNS = (
@@ -35,10 +35,11 @@ class PathLine:
     cells: tuple[tuple[float, str, str] | None, ...]
 
 
-def interpolations_of(part: Collected, samples: Mapping[str, Images]) -> dict[str, Any] | None:
+def interpolations_of(content: Content, part: Collected) -> dict[str, Any] | None:
     """Return what the page shows of an experiment's interpolations, those of its first seed; None without any."""
     if not part.interpolations:
         return None
+    samples = content.samples[part.provenance.experiment]
     seed = min(one.seed for one in part.interpolations)
     shown = sorted((one for one in part.interpolations if one.seed == seed), key=lambda one: -one.steps)
     return {

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from sfddm.claims import CLAIMS_FOLDER
 from sfddm.claims.show import SIGNS
-from sfddm.claims.verdict import Verdict, anchor
+from sfddm.claims.verdict import anchor
 from sfddm.report import formats
 from sfddm.report.content import Content, read_content
 from sfddm.report.sections import sections_of
-from sfddm.report.verdicts import typeset
-from sfddm.results.files import to_json
+from sfddm.report.verdicts import by_paper, typeset
+from sfddm.results.metrics import merged
 from sfddm.runtime.files import atomic_file
 
 if TYPE_CHECKING:
@@ -36,40 +36,22 @@ def render(collected: list[Path], out: Path, claims: Path = CLAIMS_FOLDER) -> No
             claims is broken.
     """
     content = read_content(collected, claims)
+    metrics = merged(content.collected) | {"claims": [verdict.to_json() for verdict in content.verdicts]}
     files = {
         "table.html": render_html(content),
         "table.md": _render_text(content, "table.md", formats.markdown_text),
         "table.tex": _render_text(content, "table.tex", formats.latex_text),
-        "metrics.json": json.dumps(merged(content), indent=2, sort_keys=True, allow_nan=False) + "\n",
+        "metrics.json": json.dumps(metrics, indent=2, sort_keys=True, allow_nan=False) + "\n",
     }
     for name, text in files.items():
         with atomic_file(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
 
-def merged(content: Content) -> dict[str, Any]:
-    """Return ``metrics.json``: all experiments' rows, real against real, each one's provenance, and the verdicts."""
-    parts = [to_json(part) for part in content.collected]
-    return {
-        "schema": 1,
-        "rows": [row for part in parts for row in part["rows"]],
-        "floor": [row for part in parts for row in part["floor"]],
-        "audits": [one for part in parts for one in part["audits"]],
-        "interpolations": [one for part in parts for one in part["interpolations"]],
-        "classes": [one for part in parts for one in part["classes"]],
-        "provenance": {part["provenance"]["experiment"]: part["provenance"] for part in parts},
-        "claims": [verdict.to_json() for verdict in content.verdicts],
-    }
-
-
 def render_html(content: Content) -> str:
     """Return the page: one self-contained document that needs neither a network nor JavaScript."""
     environment = _environment(autoescape=True)
-    return environment.get_template("page.html").render(
-        sections=sections_of(content),
-        parts=[part.provenance for part in content.collected],
-        fallback=formats.ABSENT,
-    )
+    return environment.get_template("page.html").render(sections=sections_of(content), titles=content.titles.values())
 
 
 def _render_text(content: Content, template: str, escape: Callable[[object], str]) -> str:
@@ -77,20 +59,9 @@ def _render_text(content: Content, template: str, escape: Callable[[object], str
     environment = _environment(autoescape=False, brackets=template.endswith(".tex"))
     environment.filters["esc"] = escape
     environment.globals["gap"] = lambda gap: escape(formats.typographic_minus("—" if gap is None else str(gap)))
-    papers: dict[str, list[Verdict]] = {}
-    for verdict in content.verdicts:
-        papers.setdefault(verdict.paper, []).append(verdict)
     main = [table for table in content.ablations if table.metric == content.tables[0].metric]
     return environment.get_template(template).render(
-        ablations=main,
-        covers=content.intervals,
-        papers=papers,
-        tables=content.tables,
-        notes=content.interval_notes,
-        verdicts=content.verdicts,
-        points=content.fixed_points,
-        signs=SIGNS,
-        parts=[part.provenance for part in content.collected],
+        content=content, ablations=main, papers=by_paper(content.verdicts), signs=SIGNS
     )
 
 
@@ -100,13 +71,11 @@ def _environment(*, autoescape: bool, brackets: bool = False) -> Environment:
 
     delimiters: dict[str, Any] = {}
     if brackets:
+        signs = {"block": ("[%", "%]"), "variable": ("[[", "]]"), "comment": ("[#", "#]")}
         delimiters = {
-            "block_start_string": "[%",
-            "block_end_string": "%]",
-            "variable_start_string": "[[",
-            "variable_end_string": "]]",
-            "comment_start_string": "[#",
-            "comment_end_string": "#]",
+            f"{what}_{end}_string": sign
+            for what, two in signs.items()
+            for end, sign in zip(("start", "end"), two, strict=True)
         }
     environment = Environment(
         loader=PackageLoader("sfddm.report"),

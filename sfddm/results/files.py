@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import zipfile
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from sfddm.runtime.errors import SfddmError
@@ -29,6 +32,21 @@ def read_result(path: Path, kind: type[Content], written_by: str) -> Content:
     if not path.is_file():
         raise SfddmError(f"{path}: no such file; `sfddm {written_by}` writes it")
     return checked(read_json(path), kind, path)
+
+
+def read_arrays(path: Path, written_by: str) -> dict[str, NDArray[Any]]:
+    """Read the arrays of an archive; ``written_by`` is the verb that writes it.
+
+    Raises:
+        SfddmError: the file is missing or is no such archive.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise SfddmError(f"{path}: no such file; `sfddm {written_by}` writes it") from None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise SfddmError(f"{path}: not an archive of arrays ({error})") from None
 
 
 def write_result(path: Path, value: Any) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sfddm.results.files import checked
+from sfddm.results.files import checked, to_json
 from sfddm.results.rows import Collected
 from sfddm.runtime.errors import SfddmError
 
@@ -50,6 +51,14 @@ def read_metrics(path: Path) -> tuple[Collected, ...]:
     except (KeyError, TypeError, AttributeError) as error:
         raise SfddmError(f"{file}: not a metrics.json; rows, floor and provenance are needed ({error})") from None
     return tuple(checked(part, Collected, file) for part in split)
+
+
+def merged(parts: Sequence[Collected]) -> dict[str, Any]:
+    """Return several experiments as one metrics.json."""
+    plain = [to_json(part) for part in parts]
+    provenance = {part["provenance"]["experiment"]: part["provenance"] for part in plain}
+    lists = {key: [one for part in plain for one in part[key]] for key in _LISTS}
+    return {"schema": 1, "provenance": provenance} | lists
 
 
 def _json(file: Path) -> Any:

@@ -1,8 +1,9 @@
-"""How each metric is shown: its heading, which direction is better, how many decimals are printed."""
+"""How each metric is shown: its heading, which direction is better, how many decimals are printed, and intervals."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import isnan
 from typing import Literal
 
 Better = Literal["lower", "higher", "unknown"]
@@ -46,3 +47,10 @@ def style_of(metric: str) -> MetricStyle:
         section = "interpolation" if metric.startswith(REALISM) else ""
         return _STYLES.get(metric, MetricStyle(metric.replace("_", " ").capitalize(), "unknown", 4, section))
     return replace(_STYLES[base], heading=f"{_STYLES[base].heading}, other noise", better="unknown")
+
+
+def interval_text(low: float | None, high: float | None, decimals: int) -> str:
+    """Return "[low, high]", or nothing where there is no interval."""
+    if low is None or high is None or isnan(low) or isnan(high):
+        return ""
+    return f"[{low:.{decimals}f}, {high:.{decimals}f}]"

@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import Field, FiniteFloat, SerializeAsAny, field_validator
+from pydantic import Field, SerializeAsAny, field_validator
 
+from sfddm.claims.figures import Figures
 from sfddm.claims.kinds.base import ClaimTest
-from sfddm.claims.selection import Selection, Steps
+from sfddm.claims.published import Published
+from sfddm.results.rows import Collected
+from sfddm.results.verdicts import Verdict
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.registry import find
 from sfddm.runtime.strict import Strict
-
-
-class Published(Strict):
-    """A figure that a source gives, with what the source says of its protocol.
-
-    Attributes:
-        what: whose figure, in words.
-        beside: the rows that it would stand beside.
-        steps: sampling steps.
-        data: the label of the data.
-        generated_images: None where the source does not say.
-        evidence: where the figure was read.
-    """
-
-    what: str
-    beside: Selection
-    metric: str = "frechet_distance"
-    label: str
-    value: FiniteFloat
-    steps: Steps
-    data: str
-    extractor: str
-    generated_images: Annotated[int, Field(ge=1)] | None = None
-    evidence: str
 
 
 class Claim(Strict):
@@ -60,7 +40,21 @@ class Claim(Strict):
             raise ValueError(str(error)) from None
         return kind.model_validate(value)
 
-    @property
-    def source(self) -> str:
-        """The paper and the place in it."""
-        return f"{self.reference}, {self.section}" if self.section else self.reference
+    def verdict(self, figures: Figures) -> Verdict:
+        """Return what the figures say of it."""
+        word, because, cells = self.test.outcome(figures)
+        return Verdict(
+            **self.model_dump(include={"id", "paper", "statement", "note"}),
+            source=f"{self.reference}, {self.section}" if self.section else self.reference,
+            verdict=word,
+            because=because,
+            cells=tuple(cells),
+            published=tuple(published.compared(figures) for published in self.published),
+            tested=self.test.describe(),
+        )
+
+
+def evaluate_claims(parts: Sequence[Collected], claims: Sequence[Claim]) -> list[Verdict]:
+    """Return each claim's verdict, in the order of the claims; ``parts`` are what was measured."""
+    figures = Figures(parts)
+    return [claim.verdict(figures) for claim in claims]

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sfddm.claims.selection import Selection, StepFilter
-from sfddm.claims.verdict import Number, RowLink
-from sfddm.results.rows import Collected, InterpolationOfRow, Provenance, Row
+from sfddm.results.rows import Collected, Provenance, Row
 from sfddm.results.statistics import Difference, difference, mean_over_seeds
-from sfddm.results.styles import REALISM, style_of
+from sfddm.results.styles import style_of
+from sfddm.results.verdicts import Number
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,6 @@ class Measured:
         """Generated images behind each seed's figure."""
         images = self.first.protocol.get("generated_images")
         return images if isinstance(images, int) else None
-
-    @property
-    def link(self) -> RowLink:
-        """Where the figure stands."""
-        row = self.first
-        return RowLink(row.experiment, row.method, row.steps, row.metric)
 
     @property
     def value(self) -> float:
@@ -67,7 +61,7 @@ class Figures:
 
     def __init__(self, parts: Sequence[Collected]) -> None:
         self.commits = tuple(dict.fromkeys(part.provenance.commit for part in parts))
-        self.all = [measured for part in parts for measured in measured_of(part, _all_rows(part))]
+        self.all = [measured for part in parts for measured in measured_of(part, part.every_row)]
 
     def select(self, selection: Selection, metric: str | None, steps: StepFilter | None = None) -> list[Measured]:
         """Return the figures of the selected rows, in the order of the table; ``metric`` None takes all."""
@@ -87,28 +81,3 @@ def measured_of(part: Collected, rows: Iterable[Row]) -> Iterator[Measured]:
         found.setdefault((row.method, row.steps, row.metric, row.label), []).append(row)
     for some in found.values():
         yield Measured(tuple(sorted(some, key=lambda row: -1 if row.seed is None else row.seed)), part.provenance)
-
-
-def _all_rows(part: Collected) -> list[Row]:
-    paths = [row for one in part.interpolations for row in _rows_of_paths(one)]
-    return [*part.rows, *paths, *part.baseline]
-
-
-def _rows_of_paths(one: InterpolationOfRow) -> list[Row]:
-    """Return the student's realism along its paths as the figures ``intermediate_realism_ratio_{kind}``.
-
-    The kinds are linear, spherical and cross-fade, which is the control.
-    """
-    facts = {key: value for key, value in vars(one).items() if key != "rows"}
-    return [
-        Row(
-            **facts,
-            metric=f"{REALISM}_{figure.kind}",
-            label=f"{figure.label}, {figure.kind}",
-            value=figure.value,
-            low=figure.low,
-            high=figure.high,
-        )
-        for figure in one.rows
-        if figure.metric == REALISM and figure.who == "student"
-    ]

@@ -77,28 +77,23 @@ class StepFilter(Strict):
         """Say whether the claim speaks of so many steps under a teacher of ``timesteps``."""
         if steps is None:
             return self == StepFilter()
-        share = steps / timesteps
         ratio, rest = divmod(timesteps, steps)
         halved = rest == 0 and ratio & (ratio - 1) == 0
+        bounds = ((self.at_least, steps, self.at_most), (self.share_at_least, steps / timesteps, self.share_at_most))
         return (
             (self.listed is None or steps in self.listed)
-            and (self.at_least is None or steps >= self.at_least)
-            and (self.at_most is None or steps <= self.at_most)
-            and (self.share_at_least is None or share >= self.share_at_least)
-            and (self.share_at_most is None or share <= self.share_at_most)
-            and (self.halving is None or halved == self.halving)
+            and all((low is None or low <= value) and (high is None or value <= high) for low, value, high in bounds)
+            and self.halving in (None, halved)
         )
 
     def __str__(self) -> str:
-        share = [None if one is None else f"{100 * one:g} % of T" for one in (self.share_at_least, self.share_at_most)]
-        parts = [
-            ("among", None if self.listed is None else ", ".join(map(str, self.listed))),
-            ("at least", self.at_least),
-            ("at most", self.at_most),
-            ("at least", share[0]),
-            ("at most", share[1]),
-        ]
-        told = [f"{words} {value}" for words, value in parts if value is not None]
+        told = [] if self.listed is None else [f"among {', '.join(map(str, self.listed))}"]
+        for words, steps, share in (
+            ("at least", self.at_least, self.share_at_least),
+            ("at most", self.at_most, self.share_at_most),
+        ):
+            told += [] if steps is None else [f"{words} {steps}"]
+            told += [] if share is None else [f"{words} {100 * share:g} % of T"]
         if self.halving is not None:
             told.append(f"{'' if self.halving else 'not '}T halved again and again")
         return " and ".join(told) or "any"

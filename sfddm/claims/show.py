@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sfddm.claims.evaluate import evaluate_claims
+from sfddm.claims.claim import evaluate_claims
 from sfddm.claims.load import CLAIMS_FOLDER, load_claims
-from sfddm.claims.verdict import WORDS, Verdict, Word
 from sfddm.results.metrics import read_metrics
+from sfddm.results.verdicts import WORDS, Verdict, Word
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,12 +19,7 @@ if TYPE_CHECKING:
 METRICS = Path("reports/metrics.json")
 #: A sign for each verdict, so that none depends on colour.
 SIGNS: dict[Word, str] = {"reproduced": "✔", "contradicted": "✘", "inconclusive": "≈", "not tested": "○"}
-_COLOURS: dict[Word, str] = {
-    "reproduced": "green",
-    "contradicted": "red",
-    "inconclusive": "yellow",
-    "not tested": "bright_black",
-}
+_COLOURS = dict(zip(WORDS, ("green", "red", "yellow", "bright_black"), strict=True))
 
 
 def print_claims(
@@ -64,8 +59,7 @@ def counts_of(verdicts: Sequence[Verdict]) -> dict[Word, int]:
 
 def tally(verdicts: Sequence[Verdict]) -> str:
     """Return how many claims have each verdict, in words."""
-    counts = counts_of(verdicts).items()
-    return f"{len(verdicts)} claims: " + ", ".join(f"{count} {word}" for word, count in counts)
+    return f"{len(verdicts)} claims: " + ", ".join(f"{count} {word}" for word, count in counts_of(verdicts).items())
 
 
 def _print_paper(paper: str, verdicts: list[Verdict], console: Console) -> None:
@@ -85,12 +79,8 @@ def _print_paper(paper: str, verdicts: list[Verdict], console: Console) -> None:
 
 
 def _numbers(verdict: Verdict) -> str:
-    lines = [verdict.because]
-    if len(verdict.cells) > 1:
-        for cell in verdict.cells:
-            lines.append(f"{SIGNS[cell.verdict]} {cell.experiment}{cell.at}: {cell.because}")
-    if verdict.basis:
-        lines.append(f"({verdict.basis})")
-    for because, published in verdict.published_by_reason.items():
-        lines.append(f"published: {'; '.join(map(str, published))}. {because}")
-    return "\n".join(lines)
+    cells = [f"{SIGNS[cell.verdict]} {cell.experiment}{cell.at}: {cell.because}" for cell in verdict.cells]
+    basis = [f"({verdict.basis})"] if verdict.basis else []
+    figures = verdict.published_by_reason.items()
+    published = [f"published: {'; '.join(map(str, some))}. {because}" for because, some in figures]
+    return "\n".join([verdict.because, *(cells if len(cells) > 1 else []), *basis, *published])

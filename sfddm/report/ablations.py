@@ -14,11 +14,11 @@ from typing import Any, Literal
 import pandas as pd
 
 from sfddm.claims.figures import Measured, measured_of
-from sfddm.claims.verdict import Number
 from sfddm.report.formats import plain_text
 from sfddm.results.rows import Collected, Row
 from sfddm.results.statistics import Difference
 from sfddm.results.styles import MetricStyle, interval_text, style_of
+from sfddm.results.verdicts import Number
 
 #: Options that change neither what is trained nor how it is sampled.
 _NAMES_ONLY = ("method", "title", "steps")
@@ -189,11 +189,11 @@ def _controls(other: Row, row: Row) -> bool:
 def _sense(apart: Difference, style: MetricStyle) -> Sense:
     if apart.equal:
         return "equal"
-    if apart.low is None or apart.high is None or apart.low <= 0 <= apart.high:
+    if apart.side == 0:
         return "unclear"
     if style.better == "unknown":
         return "apart"
-    return "better" if (apart.high < 0) == (style.better == "lower") else "worse"
+    return "better" if (apart.side < 0) == (style.better == "lower") else "worse"
 
 
 def changes(here: Mapping[str, Any], there: Mapping[str, Any], students: Mapping[str, Any]) -> tuple[Change, ...]:

@@ -58,35 +58,25 @@ def plain_text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)
 
 
-_MARKDOWN = {character: f"\\{character}" for character in "\\`*_[]|#~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
-_LATEX = {character: f"\\{character}" for character in "{}$&%#_"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "—": "---",
-    "–": "--",
-    "−": "$-$",
-    "↓": r"$\downarrow$",
-    "↑": r"$\uparrow$",
-    "≈": r"$\approx$",
-    "×": r"$\times$",
-    "’": "'",
-    "“": "``",
-    "”": "''",
-    "…": r"\ldots{}",
-}
+_MARKDOWN = str.maketrans(
+    {character: f"\\{character}" for character in "\\`*_[]|#~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+)
+_LATEX = str.maketrans(
+    {character: f"\\{character}" for character in "{}$&%#_"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
+    | {"—": "---", "–": "--", "−": "$-$", "’": "'", "“": "``", "”": "''", "…": r"\ldots{}"}
+    | {"↓": r"$\downarrow$", "↑": r"$\uparrow$", "≈": r"$\approx$", "×": r"$\times$"}
+)
 
 
 def markdown_text(text: object) -> str:
     """Escape a text for one cell or line of Markdown."""
-    return " ".join(str(text).split()).translate(str.maketrans(_MARKDOWN))
+    return " ".join(str(text).split()).translate(_MARKDOWN)
 
 
 def latex_text(text: object) -> str:
     """Escape a text for LaTeX."""
-    escaped = " ".join(str(text).split()).translate(str.maketrans(_LATEX))
+    escaped = " ".join(str(text).split()).translate(_LATEX)
     # After the end of a table's row, a bracket would be the length of the gap to the next.
     return "{[}" + escaped[1:] if escaped.startswith("[") else escaped

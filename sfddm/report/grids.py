@@ -23,7 +23,7 @@ def grid_of(content: Content, part: Collected) -> dict[str, Any] | None:
         for row in own.drop_duplicates(["method", "steps"]).itertuples()
         if (name := f"{row.method}/{row.steps}/{seed}") in images
     ]
-    grid = {"title": part.provenance.title, "seed": seed, "strips": [], "panels": [], "variants": []}
+    grid: dict[str, Any] = {"title": part.provenance.title, "seed": seed, "strips": [], "panels": [], "variants": []}
     if any(are_points(some) for some in images.values()):
         real = images.get("real")
         panels = [] if real is None else [panel(real, None, "Real points", None)]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from sfddm.claims import CLAIMS_FOLDER
 from sfddm.claims.show import SIGNS
-from sfddm.claims.verdict import anchor
 from sfddm.report import formats
 from sfddm.report.content import Content, read_content
 from sfddm.report.sections import sections_of
 from sfddm.report.verdicts import by_paper, typeset
 from sfddm.results.metrics import merged
+from sfddm.results.verdicts import anchor
 from sfddm.runtime.files import atomic_file
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from collections.abc import Sequence, Set
 from typing import Any
 
 from sfddm.claims.show import SIGNS, counts_of
-from sfddm.claims.verdict import WORDS, Verdict, anchor
 from sfddm.report.content import Content
 from sfddm.results.styles import style_of
+from sfddm.results.verdicts import WORDS, Verdict, anchor
 
 
 def verdict_values(content: Content) -> dict[str, Any]:

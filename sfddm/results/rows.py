@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from sfddm.results.costs import Amount, DataLabel
 from sfddm.results.scores import AuditFigure, ClassFigure, Count, Figure, PathFigure
+from sfddm.results.styles import REALISM
 
 Role = Literal["teacher", "method", "real"]
 
@@ -82,6 +83,26 @@ class InterpolationOfRow(RowOf):
     rows: tuple[PathFigure, ...]
     protocol: dict[str, Any]
 
+    @property
+    def realism(self) -> list[Row]:
+        """The student's realism along its paths, as the figures ``intermediate_realism_ratio_{kind}`` of its row.
+
+        The kinds are linear, spherical and cross-fade, which is the control.
+        """
+        facts = {key: value for key, value in vars(self).items() if key != "rows"}
+        return [
+            Row(
+                **facts,
+                metric=f"{REALISM}_{figure.kind}",
+                label=f"{figure.label}, {figure.kind}",
+                value=figure.value,
+                low=figure.low,
+                high=figure.high,
+            )
+            for figure in self.rows
+            if figure.metric == REALISM and figure.who == "student"
+        ]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClassesOfRow(RowOf):
@@ -138,3 +159,8 @@ class Collected:
     def seeds(self) -> tuple[int, ...]:
         """The training seeds, increasing."""
         return tuple(sorted({row.seed for row in self.rows if row.seed is not None}))
+
+    @property
+    def every_row(self) -> tuple[Row, ...]:
+        """Every figure that a claim can speak of: the rows, the realism of interpolated paths, and the baseline."""
+        return (*self.rows, *(row for one in self.interpolations for row in one.realism), *self.baseline)

@@ -39,6 +39,20 @@ class Difference(Estimate):
     seeds: int
     equal: bool
 
+    @property
+    def side(self) -> int:
+        """-1 or 1 where the whole interval lies below or above 0, and 0 where it holds 0 or is missing."""
+        if self.low is None or self.high is None:
+            return 0
+        return (self.low > 0) - (self.high < 0)
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.value:+.4g}, without an interval"
+        if self.seeds > 1:
+            return f"paired difference {self.value:+.4g} [{self.low:+.4g}, {self.high:+.4g}]"
+        return "intervals are apart" if self.side else "intervals overlap"
+
 
 def t_quantile(degrees: int, confidence: float) -> float:
     """Return t_{(1 + confidence) / 2} of Student's t with ``degrees`` of freedom: 4.303 for 2 and 0.95."""

@@ -10,10 +10,11 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from sfddm.claims.figures import Figures, Measured
-from sfddm.claims.kinds.base import ClaimTest, NothingToTest, found, heading, judged
+from sfddm.claims.kinds.base import ClaimTest, NothingToTest, found, judged
 from sfddm.claims.selection import Selection, StepFilter
-from sfddm.claims.verdict import Cell
 from sfddm.results.statistics import Difference
+from sfddm.results.styles import style_of
+from sfddm.results.verdicts import Cell
 
 #: Options that change neither what is trained nor how it is sampled.
 _NAMES_ONLY = ("title", "steps")
@@ -71,7 +72,7 @@ class Ablation(ClaimTest):
     def describe(self) -> str:
         """Name the rows, the options and the tolerance."""
         return (
-            f"{heading(self.metric)} of {self.left.noun} that differ in nothing but {' and '.join(self.vary)}"
+            f"{style_of(self.metric).heading} of {self.left.noun} that differ in nothing but {' and '.join(self.vary)}"
             f"{self.steps.after(', steps')}; "
             f"claimed: the two furthest apart within {100 * self.tolerance:g} % of the mean"
         )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from sfddm.claims.figures import Figures, Measured
 from sfddm.claims.selection import Selection, StepFilter
-from sfddm.claims.verdict import Cell, Number, Word, overall
-from sfddm.results.statistics import Difference
-from sfddm.results.styles import style_of
+from sfddm.results.statistics import Difference, Estimate
+from sfddm.results.verdicts import WORDS, Cell, Number, RowLink, Word
 from sfddm.runtime.strict import Strict
 
 Direction = Literal["lower", "higher"]
@@ -54,6 +54,31 @@ class ClaimTest(Strict, ABC):
         return (*overall(cells), cells)
 
 
+def overall(cells: Sequence[Cell]) -> tuple[Word, str]:
+    """Return the verdict over several cells and the sentence behind it.
+
+    Reproduced where every tested cell is; contradicted where at least one is and none is reproduced; not tested where
+    no cell is tested; inconclusive in every other case, with the counts of the cells.
+    """
+    counts = Counter(cell.verdict for cell in cells)
+    tested = len(cells) - counts["not tested"]
+    if not tested:
+        return "not tested", "; ".join(dict.fromkeys(cell.because for cell in cells))
+    if len(cells) == 1:
+        return cells[0].verdict, cells[0].because
+    parts = [f"{counts[word]} {word}" for word in WORDS[:3] if counts[word]]
+    text = f"of {tested} comparison{'' if tested == 1 else 's'}, {', '.join(parts)}"
+    if counts["not tested"]:
+        text += f"; {counts['not tested']} could not be made"
+    if counts["reproduced"] == tested:
+        return "reproduced", text
+    if counts["contradicted"] and not counts["reproduced"]:
+        return "contradicted", text
+    if counts["contradicted"]:
+        text += "; they disagree, so the claim as a whole is undecided"
+    return "inconclusive", text
+
+
 def found(figures: Figures, selection: Selection, metric: str | None, steps: StepFilter | None) -> list[Measured]:
     """Return the figures that are selected, at least one.
 
@@ -78,7 +103,7 @@ def judged(
     direction: Direction,
     *,
     or_equal: bool = False,
-    names: tuple[str, str] | None = None,
+    names: tuple[str | None, str | None] = (None, None),
     limit: str | None = None,
 ) -> Cell:
     """Judge a difference that is claimed to lie below 0 ("lower") or above it ("higher").
@@ -93,33 +118,19 @@ def judged(
     """
     if difference is None:
         return refused(left, right, "the two share no training seed")
-    verdict: Word = "inconclusive"
-    if difference.equal and limit is None:
-        verdict = "reproduced" if or_equal else "inconclusive"
-        reason = "exactly equal"
-    else:
-        reason = _words(difference)
-        if difference.low is not None and difference.high is not None:
-            below, above = difference.high < 0, difference.low > 0
-            if below or above:
-                verdict = "reproduced" if below == (direction == "lower") else "contradicted"
-    numbers = [left.number(names[0] if names else None), right.number(names[1] if names else None)]
+    equal = difference.equal and limit is None
+    verdict: Word = "reproduced" if equal and or_equal else "inconclusive"
+    if difference.side and not equal:
+        verdict = "reproduced" if (difference.side < 0) == (direction == "lower") else "contradicted"
+    numbers = [left.number(names[0]), right.number(names[1])]
+    reason = "exactly equal" if equal else str(difference)
     because = reason if limit is None else f"allowed {limit}; {_SIDES[verdict]}"
-    return cell_of([left, right], verdict, numbers, because, seeds=difference.seeds, difference=difference)
-
-
-def _words(difference: Difference) -> str:
-    value, low, high = difference.value, difference.low, difference.high
-    if low is None or high is None:
-        return f"{value:+.4g}, without an interval"
-    if difference.seeds > 1:
-        return f"paired difference {value:+.4g} [{low:+.4g}, {high:+.4g}]"
-    return "intervals overlap" if low <= 0 <= high else "intervals are apart"
+    return cell_of([left, right], verdict, numbers, because, difference)
 
 
 def refused(left: Measured, right: Measured, reason: str) -> Cell:
     """Return a cell in which nothing could be tested."""
-    return cell_of([left, right], "not tested", [left.number(), right.number()], reason, seeds=0)
+    return cell_of([left, right], "not tested", [left.number(), right.number()], reason)
 
 
 def cell_of(
@@ -127,8 +138,6 @@ def cell_of(
     verdict: Word,
     numbers: Sequence[Number],
     because: str,
-    *,
-    seeds: int,
     difference: Difference | None = None,
 ) -> Cell:
     """Return a cell in the place of the first of ``sides``, with a sentence that begins with the numbers."""
@@ -141,13 +150,8 @@ def cell_of(
         verdict=verdict,
         because=f"{' against '.join(map(str, numbers))}; {because}",
         numbers=tuple(numbers),
-        seeds=seeds,
+        seeds=difference.seeds if difference else 0,
         images=sides[0].images,
-        rows=tuple(dict.fromkeys(side.link for side in sides)),
-        difference=None if difference is None else (difference.value, difference.low, difference.high),
+        rows=tuple(dict.fromkeys(RowLink.to(side.first) for side in sides)),
+        difference=difference and Estimate(difference.value, difference.low, difference.high),
     )
-
-
-def heading(metric: str) -> str:
-    """Return a metric's name in a sentence."""
-    return style_of(metric).heading

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from sfddm.claims.figures import Figures, Measured
-from sfddm.claims.kinds.base import ClaimTest, NothingToTest, found, heading, judged, refused
+from sfddm.claims.kinds.base import ClaimTest, NothingToTest, found, judged, refused
 from sfddm.claims.selection import Selection, StepFilter
-from sfddm.claims.verdict import Cell
 from sfddm.results.rows import Row
+from sfddm.results.styles import style_of
+from sfddm.results.verdicts import Cell
 
 Relation = Literal["lower", "higher", "at-least-as-low-as", "at-least-as-high-as"]
 _RELATIONS: dict[Relation, str] = {
@@ -68,15 +69,10 @@ class Compare(ClaimTest):
         )
 
     def _compared(self, left: Measured, right: Measured) -> Cell:
-        names = (_name_of(left.first), _name_of(right.first)) if left.first.title == right.first.title else None
-        return judged(
-            left,
-            right,
-            left.minus(right),
-            "lower" if self.relation in ("lower", "at-least-as-low-as") else "higher",
-            or_equal=self.relation.startswith("at-least"),
-            names=names,
-        )
+        alike = left.first.title == right.first.title
+        names = (_name_of(left.first), _name_of(right.first)) if alike else (None, None)
+        lower, or_equal = "low" in self.relation, self.relation.startswith("at-least")
+        return judged(left, right, left.minus(right), "lower" if lower else "higher", or_equal=or_equal, names=names)
 
     def describe(self) -> str:
         """Name both sides, on what they are matched, and the relation."""
@@ -84,7 +80,7 @@ class Compare(ClaimTest):
         indices = " on the same indices of the teacher" if self.same_index_set else ""
         cost = " at equal network evaluations in training" if self.same_cost else ""
         sides = f"{self.left.noun} against {self.right.noun}{matched}{indices}{cost}{self.steps.after(', steps')}"
-        return f"{heading(self.metric)} of {sides}; claimed: {_RELATIONS[self.relation]}"
+        return f"{style_of(self.metric).heading} of {sides}; claimed: {_RELATIONS[self.relation]}"
 
 
 def _cost_alike(left: Row, right: Row) -> bool:

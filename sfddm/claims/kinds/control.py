@@ -7,10 +7,11 @@ from typing import Annotated
 from pydantic import Field
 
 from sfddm.claims.figures import Figures
-from sfddm.claims.kinds.base import ClaimTest, Direction, NothingToTest, heading, judged
+from sfddm.claims.kinds.base import ClaimTest, Direction, NothingToTest, judged
 from sfddm.claims.selection import Selection, StepFilter
-from sfddm.claims.verdict import Cell
 from sfddm.results.rows import Row
+from sfddm.results.styles import style_of
+from sfddm.results.verdicts import Cell
 from sfddm.runtime.strict import Strict
 
 
@@ -48,7 +49,7 @@ class Control(ClaimTest):
 
     def describe(self) -> str:
         """Name the rows, the figures and the directions."""
-        pairs = "; ".join(f"{heading(pair.metric)}, {pair.relation} than its control" for pair in self.pairs)
+        pairs = "; ".join(f"{style_of(pair.metric).heading}, {pair.relation} than its control" for pair in self.pairs)
         return f"Figures of {self.left.noun} against their own controls{self.steps.after(', steps')}; claimed: {pairs}"
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from sfddm.claims.figures import Figures, Measured
 from sfddm.claims.kinds.base import ClaimTest, NothingToTest, cell_of, found
 from sfddm.claims.selection import Selection, StepFilter
-from sfddm.claims.verdict import Cell, Number
+from sfddm.results.verdicts import Cell, Number
 
 CountedCost = Literal["folds", "parameters", "active_parameters", "flops_per_evaluation"]
 #: Counted costs, in words.
@@ -67,8 +67,9 @@ class Folds(ClaimTest):
         else:
             right, text = numbers[0].value < numbers[1].value, "counted, not estimated"
         verdict: Literal["reproduced", "contradicted"] = "reproduced" if right else "contradicted"
-        cell = cell_of(sides, verdict, numbers, text, seeds=len(sides[0].rows))
-        return replace(cell, metric=self.cost, label=_COSTS[self.cost], images=None)
+        cell = cell_of(sides, verdict, numbers, text)
+        seeds = len(sides[0].rows)
+        return replace(cell, metric=self.cost, label=_COSTS[self.cost], seeds=seeds, images=None)
 
     def _counted(self, figure: Measured) -> Number | None:
         value = getattr(figure.first, self.cost)

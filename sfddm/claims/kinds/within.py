@@ -7,9 +7,10 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from sfddm.claims.figures import Figures
-from sfddm.claims.kinds.base import ClaimTest, Direction, NothingToTest, found, heading, judged
+from sfddm.claims.kinds.base import ClaimTest, Direction, NothingToTest, found, judged
 from sfddm.claims.selection import Selection, StepFilter
-from sfddm.claims.verdict import Cell
+from sfddm.results.styles import style_of
+from sfddm.results.verdicts import Cell
 
 
 class Within(ClaimTest):
@@ -56,4 +57,4 @@ class Within(ClaimTest):
         """Name both sides and the limit."""
         limit = f"a factor of {self.factor:g}" if self.factor else f"{self.tolerance:g}"
         sides = f"{self.left.noun} against {self.right.noun}{self.steps.after(', steps')}"
-        return f"{heading(self.metric)} of {sides}; claimed: worse by no more than {limit}"
+        return f"{style_of(self.metric).heading} of {sides}; claimed: worse by no more than {limit}"

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import yaml
 from rich.console import Console
-from support.pages import Page
+from support.pages import parse
 from support.report_runs import make_runs, make_spec, put_json
 
 from sfddm.claims import load_claims
-from sfddm.claims.kinds.invariant import Invariant
+from sfddm.claims.kinds.without_figures import Invariant
 from sfddm.claims.show import SIGNS, print_claims
 from sfddm.methods import all_methods
 from sfddm.report.collect import collect
@@ -212,12 +212,12 @@ def test_the_report_shows_verdicts_that_lead_to_their_rows(collected: Path, tmp_
         assert {row["link"] for row in claim["cells"][0]["rows"]} == {f"table.html#{section}"}
     assert claims["sfddm-alphas"]["because"].endswith("at this commit (c0ffee)")
 
-    page = Page((tmp_path / "out" / "table.html").read_text())
-    identifiers = set(page.attributes("id"))
-    links = [address for address in page.attributes("href") if address.startswith("#")]
+    page = parse((tmp_path / "out" / "table.html").read_text())
+    identifiers = set(page.values("id"))
+    links = [address for address in page.values("href") if address.startswith("#")]
     assert {"#row-frechet_distance-sfddm", "#agreement", "#interpolation"} <= set(links)
     assert {link[1:] for link in links} <= identifiers
-    words = " ".join(" ".join(page.words).split())
+    words = page.text
     for word, sign in SIGNS.items():
         assert f"{sign} {word}" in words or not any(claim["verdict"] == word for claim in claims.values())
     assert all(claim["statement"] in words for claim in claims.values())

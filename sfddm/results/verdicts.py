@@ -1,37 +1,46 @@
-"""What came out: a verdict for each cell, and one for the whole claim."""
+"""``claims`` of ``metrics.json``: a verdict for each claim, and for each cell that it was looked at in."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Set
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from sfddm.results.rows import Row
+from sfddm.results.statistics import Estimate
 from sfddm.results.styles import interval_text, style_of
 
 Word = Literal["reproduced", "contradicted", "inconclusive", "not tested"]
 WORDS: tuple[Word, ...] = ("reproduced", "contradicted", "inconclusive", "not tested")
 
 
+def anchor(metric: str, method: str) -> str:
+    """Return the identifier of a method's row in a metric's table of the page."""
+    return f"row-{re.sub(r'[^a-z0-9-]', '_', metric.lower())}-{re.sub(r'[^a-z0-9.-]', '_', method.lower())}"
+
+
 @dataclass(frozen=True)
 class RowLink:
-    """Where a figure of a cell stands in ``metrics.json`` and in the tables."""
+    """Where a figure of a cell stands in ``metrics.json``, and ``link`` to it in the page."""
 
     experiment: str
     method: str
     steps: int | None
     metric: str
+    link: str
+
+    @staticmethod
+    def to(row: Row) -> RowLink:
+        """Return a link to the row in the page, or to the section that shows figures of its kind."""
+        place = style_of(row.metric).section or anchor(row.metric, row.method)
+        return RowLink(row.experiment, row.method, row.steps, row.metric, f"table.html#{place}")
 
     @property
     def anchor(self) -> str:
-        """The identifier of the row in the page, or of the section that shows figures of its kind."""
-        return style_of(self.metric).section or anchor(self.metric, self.method)
-
-
-def anchor(metric: str, method: str) -> str:
-    """Return the identifier of a method's row in a metric's table of the page."""
-    return f"row-{re.sub(r'[^a-z0-9-]', '_', metric.lower())}-{re.sub(r'[^a-z0-9.-]', '_', method.lower())}"
+        """The identifier in the page."""
+        return self.link.partition("#")[2]
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ class Cell:
 
     Attributes:
         numbers: the figures that were compared.
-        difference: (value, low, high) of what the test asks to be below or above 0; None where it asks for none.
+        difference: what the test asks to be below or above 0; None where it asks for no such thing.
         seeds: training seeds behind it; images: generated images of each figure.
     """
 
@@ -79,7 +88,7 @@ class Cell:
     seeds: int
     images: int | None
     rows: tuple[RowLink, ...]
-    difference: tuple[float, float | None, float | None] | None = None
+    difference: Estimate | None = None
 
     @property
     def at(self) -> str:
@@ -137,10 +146,8 @@ class Verdict:
     @property
     def published_by_reason(self) -> dict[str, list[PublishedComparison]]:
         """The published figures by why they can or cannot be compared."""
-        found: dict[str, list[PublishedComparison]] = {}
-        for one in self.published:
-            found.setdefault(one.because, []).append(one)
-        return found
+        reasons = dict.fromkeys(one.because for one in self.published)
+        return {reason: [one for one in self.published if one.because == reason] for reason in reasons}
 
     @property
     def basis(self) -> str:
@@ -148,51 +155,16 @@ class Verdict:
         tested = [cell for cell in self.cells if cell.verdict != "not tested"]
         if not tested:
             return ""
-        seeds = _range([cell.seeds for cell in tested])
-        images = _range([cell.images for cell in tested if cell.images is not None])
+        seeds = _range({cell.seeds for cell in tested})
+        images = _range({cell.images for cell in tested if cell.images is not None})
         text = f"{seeds} training seed{'' if seeds == '1' else 's'}"
         return f"{text}, {images} images a figure" if images else text
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON; each cell's rows carry a link into ``table.html``."""
-        value = asdict(self) | {"counts": self.counts}
-        for plain, cell in zip(value["cells"], self.cells, strict=True):
-            for number in plain["numbers"]:
-                del number["decimals"]
-            if cell.difference is not None:
-                plain["difference"] = dict(zip(("value", "low", "high"), cell.difference, strict=True))
-            for link, row in zip(plain["rows"], cell.rows, strict=True):
-                link["link"] = f"table.html#{row.anchor}"
-        return value
+        """Return plain JSON."""
+        plain = asdict(self, dict_factory=lambda pairs: {key: value for key, value in pairs if key != "decimals"})
+        return plain | {"counts": self.counts}
 
 
-def overall(cells: Sequence[Cell]) -> tuple[Word, str]:
-    """Return the verdict over several cells and the sentence behind it.
-
-    Reproduced where every tested cell is; contradicted where at least one is and none is reproduced; not tested where
-    no cell is tested; inconclusive in every other case, with the counts of the cells.
-    """
-    counts = Counter(cell.verdict for cell in cells)
-    tested = len(cells) - counts["not tested"]
-    if not tested:
-        return "not tested", "; ".join(dict.fromkeys(cell.because for cell in cells))
-    if len(cells) == 1:
-        return cells[0].verdict, cells[0].because
-    parts = [f"{counts[word]} {word}" for word in WORDS[:3] if counts[word]]
-    text = f"of {tested} comparison{'' if tested == 1 else 's'}, {', '.join(parts)}"
-    if counts["not tested"]:
-        text += f"; {counts['not tested']} could not be made"
-    if counts["reproduced"] == tested:
-        return "reproduced", text
-    if counts["contradicted"] and not counts["reproduced"]:
-        return "contradicted", text
-    if counts["contradicted"]:
-        text += "; they disagree, so the claim as a whole is undecided"
-    return "inconclusive", text
-
-
-def _range(values: Sequence[int]) -> str:
-    if not values:
-        return ""
-    low, high = min(values), max(values)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+def _range(values: Set[int]) -> str:
+    return " to ".join(f"{value:,}" for value in sorted({min(values), max(values)})) if values else ""

@@ -1,4 +1,4 @@
-"""A property of the code, which tests of this project check."""
+"""Claims that no figure decides: properties of the code, and what nothing here can test."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from pydantic import Field
 
 from sfddm.claims.figures import Figures
 from sfddm.claims.kinds.base import ClaimTest, NothingToTest
-from sfddm.claims.verdict import Cell, Word
+from sfddm.results.verdicts import Cell, Word
 
-#: A test of this project, as pytest names it.
 NodeId = Annotated[str, Field(pattern=r"^tests/(\w+/)*test_\w+\.py::test_\w+$")]
 
 
 class Invariant(ClaimTest):
-    """Holds wherever the code does; no figure is needed."""
+    """A property of the code, which tests of this project check; each is a pytest node id."""
 
     name = "invariant"
     tests: Annotated[tuple[NodeId, ...], Field(min_length=1)]
@@ -37,3 +36,18 @@ class Invariant(ClaimTest):
     def describe(self) -> str:
         """Say that figures have no part in it."""
         return "Tests of the code, without any figure"
+
+
+class Untested(ClaimTest):
+    """Nothing here can decide the claim; ``reason`` says why."""
+
+    name = "none"
+    reason: str
+
+    def cells(self, figures: Figures) -> list[Cell]:
+        """There are none."""
+        raise NothingToTest(self.reason)
+
+    def describe(self) -> str:
+        """Say so."""
+        return "Not at all"

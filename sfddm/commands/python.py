@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sfddm.claims.verdict import Verdict
     from sfddm.diffusion.index_sets import IndexSetKind
     from sfddm.networks.denoiser import Denoiser
+    from sfddm.results.verdicts import Verdict
     from sfddm.spec.experiment import Spec
 
 __all__ = ["Figure", "distill", "load_model", "load_spec", "sample", "score", "verdicts"]
@@ -209,12 +209,7 @@ def verdicts(metrics: str | Path, claims: str | Path | None = None) -> list[Verd
     Raises:
         SfddmError: a file is missing or broken.
     """
-    from sfddm.claims.evaluate import evaluate_claims
-    from sfddm.claims.load import CLAIMS_FOLDER, load_claims
-    from sfddm.claims.paths import rows_for_claims
-    from sfddm.report.metrics_file import read_metrics
+    from sfddm.claims import CLAIMS_FOLDER, evaluate_claims, load_claims
+    from sfddm.results.metrics import read_metrics
 
-    parts = read_metrics(Path(metrics))
-    floor = [row for part in parts for row in part.floor]
-    provenance = {part.provenance.experiment: part.provenance for part in parts}
-    return evaluate_claims(rows_for_claims(parts), floor, provenance, load_claims(Path(claims or CLAIMS_FOLDER)))
+    return evaluate_claims(read_metrics(Path(metrics)), load_claims(Path(claims or CLAIMS_FOLDER)))

@@ -16,9 +16,8 @@ from sfddm.methods.options import MethodOptions, StepCount, TrainingOptions
 from sfddm.networks.spec import NetworkSpec
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import digest_of
-from sfddm.runtime.strict import Strict
+from sfddm.runtime.strict import Strict, describe
 from sfddm.sampling.spec import PairsSpec
-from sfddm.spec.describe import describe
 from sfddm.training.spec import TeacherSpec
 
 

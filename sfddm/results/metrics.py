@@ -1,20 +1,21 @@
-"""``metrics.json`` read back: of one experiment, as ``collect`` writes it, or of several, as ``render`` does."""
+"""``metrics.json`` read back: of one experiment, as ``collect`` writes it, or of several, as ``report`` does."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from sfddm.report.rows import Collected
+from sfddm.results.files import checked, to_json
+from sfddm.results.rows import Collected
 from sfddm.runtime.errors import SfddmError
-from sfddm.spec.describe import describe
 
 NAMES = ("metrics.json", "metrics.json.gz")
+#: What each experiment of a file has its own part of.
+_LISTS = ("rows", "floor", "audits", "interpolations", "classes")
 
 
 def find_metrics(path: Path) -> Path:
@@ -41,24 +42,23 @@ def read_metrics(path: Path) -> tuple[Collected, ...]:
     try:
         provenance = content["provenance"]
         parts = {provenance["experiment"]: provenance} if "experiment" in provenance else dict(provenance)
-        return tuple(
-            Collected.model_validate(
-                {
-                    "schema": content["schema"],
-                    "rows": [row for row in content["rows"] if row["experiment"] == name],
-                    "floor": [row for row in content["floor"] if row["experiment"] == name],
-                    "audits": [one for one in content.get("audits", ()) if one["experiment"] == name],
-                    "interpolations": [one for one in content.get("interpolations", ()) if one["experiment"] == name],
-                    "classes": [one for one in content.get("classes", ()) if one["experiment"] == name],
-                    "provenance": part,
-                }
-            )
+        lists = {key: content[key] if key in ("rows", "floor") else content.get(key, ()) for key in _LISTS}
+        split = [
+            {key: [one for one in items if one["experiment"] == name] for key, items in lists.items()}
+            | {"schema": content["schema"], "provenance": part}
             for name, part in parts.items()
-        )
-    except ValidationError as error:
-        raise SfddmError(f"{file}: {describe(error)}") from None
+        ]
     except (KeyError, TypeError, AttributeError) as error:
         raise SfddmError(f"{file}: not a metrics.json; rows, floor and provenance are needed ({error})") from None
+    return tuple(checked(part, Collected, file) for part in split)
+
+
+def merged(parts: Sequence[Collected]) -> dict[str, Any]:
+    """Return several experiments as one metrics.json."""
+    plain = [to_json(part) for part in parts]
+    provenance = {part["provenance"]["experiment"]: part["provenance"] for part in plain}
+    lists = {key: [one for part in plain for one in part[key]] for key in _LISTS}
+    return {"schema": 1, "provenance": provenance} | lists
 
 
 def _json(file: Path) -> Any:

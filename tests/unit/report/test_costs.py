@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_report_runs import make_runs, make_spec, put_json
+from support.report_runs import make_runs, make_spec, put_json
 
 from sfddm.report.collect import collect
 from sfddm.report.costs import costs_of

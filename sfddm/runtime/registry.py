@@ -15,6 +15,7 @@ import pkgutil
 import sys
 from functools import cache
 from importlib.metadata import entry_points
+from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -87,7 +88,11 @@ def _plugin_modules(files: str) -> tuple[ModuleType, ...]:
             loaded.append(importlib.import_module(point.module))
         except Exception as error:
             raise SfddmError(f"plug-in {point.value}: cannot be imported ({type(error).__name__}: {error})") from None
-    return (*loaded, *(_load(Path(file)) for file in files.split(os.pathsep) if file))
+    paths = [Path(file) for file in files.split(os.pathsep) if file]
+    for one, other in combinations(paths, 2):
+        if one.stem == other.stem:  # both would be the same module, and edits of the first one would go unseen
+            raise SfddmError(f"{PLUGINS}: {one} and {other} have one name; rename one of them")
+    return (*loaded, *map(_load, paths))
 
 
 def _load(file: Path) -> ModuleType:

@@ -35,12 +35,12 @@ class Extended(ProjectCopy):
     """A copy with the page's files beside it and an experiment, smoke at a tiny budget, with the page's lines."""
 
     def __init__(self, folder: Path) -> None:
-        listed = [folder / "mine" / name for name in FILES if name != INSTALLED]
+        listed = [folder / self.place(name) for name in FILES if name != INSTALLED]
         super().__init__(folder, SFDDM_PLUGINS=os.pathsep.join(map(str, listed)))
         (folder / "mine").mkdir()
         for name, text in FILES.items():
-            waits = find_spec("sfddm.evaluation.measurements") is None and name in OF_SCORES
-            (folder / ("mine" if name != INSTALLED else "") / name).write_text("" if waits else text)
+            early = find_spec("sfddm.evaluation.measurements") is None and name in OF_SCORES
+            (folder / self.place(name)).write_text("" if early else text)
         distribution = folder / "mine-1.0.dist-info"
         distribution.mkdir()
         (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
@@ -53,6 +53,10 @@ class Extended(ProjectCopy):
             "steps": [4],
         }
         self.add("evaluation: {samples: 32, reference_images: 64}")
+
+    @staticmethod
+    def place(name: str) -> str:
+        return name if name == INSTALLED else f"mine/{name}"
 
     def add(self, line: str) -> None:
         self.spec = merged(self.spec, yaml.safe_load(line))
@@ -110,45 +114,37 @@ def test_rows_of_plug_ins_are_scored_and_stand_in_the_table(extended: Extended) 
     assert (extended.folder / RUN / "seed-0/weighted/fold-4/auxiliary.safetensors").is_file()
 
 
-def test_nothing_is_left_to_do(extended: Extended) -> None:
-    assert extended.dry_run() == {}
-
-
 @pytest.mark.parametrize(
-    ("file", "old", "new", "jobs"),
+    ("edits", "jobs"),
     [
+        # Both rows of the method, "matched" and "small".
+        ({"matched.py": ("x0).mean()\n", "x0).mean() * 2\n")}, {"distill": 2, "sample": 2, "evaluate": 2}),
         (
-            "mine/matched.py",
-            "x0).mean()\n",
-            "x0).mean() * 2\n",
-            # Both rows of the method, "matched" and "small".
-            {"distill": 2, "sample": 2, "evaluate": 2, "collect": 1, "report": 1},
+            {
+                "weighted.py": ("(error * (-u)", "(2 * error * (-u)"),
+                "ab2.py": ("1.5 * eps - 0.5 * before", "2 * eps - before"),
+                "convolutions.py": ("silu(hidden)", "hidden"),
+            },
+            {"distill": 2, "sample": 3, "evaluate": 3},
         ),
-        ("mine/weighted.py", "(error * (-u)", "(2 * error * (-u)", {"distill": 1, "sample": 1, "evaluate": 1}),
-        ("ab2.py", "1.5 * eps - 0.5 * before", "2 * eps - before", {"sample": 1, "evaluate": 1}),
-        ("mine/convolutions.py", "silu(hidden)", "hidden", {"distill": 1, "sample": 1, "evaluate": 1}),
-        ("mine/stripes.py", "np.pi / 2", "np.pi / 3", {"fetch": 1}),
-        ("mine/matched.py", "from __future__", "# A comment.\nfrom __future__", {}),
-        ("mine/matched.py", '"""Output matching: the', '"""Other words: the', {}),
-        ("ab2.py", "        before: Tensor", "        # A comment.\n        before: Tensor", {}),
+        (
+            {name: ("from __future__", "# A comment.\nfrom __future__") for name in FILES if name not in OF_SCORES}
+            | {"matched.py": ('"""Output matching: the', '"""Other words: the')},
+            {},
+        ),
     ],
-    ids=["method", "auxiliary", "sampler", "network", "source", "comment", "docstring", "installed comment"],
+    ids=["loss", "loss, sampler and network", "comments and docstring"],
 )
 def test_an_edit_of_a_plug_in_reruns_what_depends_on_it(
-    extended: Extended, file: str, old: str, new: str, jobs: dict[str, int]
+    extended: Extended, edits: dict[str, tuple[str, str]], jobs: dict[str, int]
 ) -> None:
-    path = extended.folder / file
-    kept = path.read_text()
     try:
-        extended.edit(file, old, new)
-        planned = extended.dry_run()
+        for name, (old, new) in edits.items():
+            extended.edit(extended.place(name), old, new)
+        assert extended.dry_run() == (jobs | {"collect": 1, "report": 1} if jobs else {})
     finally:
-        path.write_text(kept)
-    if "fetch" in jobs:
-        assert planned["fetch"] == 1
-        assert planned["train"] == 1
-    else:
-        assert planned == (jobs | {"collect": 1, "report": 1} if jobs else {})
+        for name in edits:
+            (extended.folder / extended.place(name)).write_text(FILES[name])
 
 
 def test_without_the_plug_in_the_spec_is_refused_in_one_sentence(extended: Extended) -> None:
@@ -180,12 +176,11 @@ def test_metric_extractor_and_measurement_of_plug_ins(scored: Extended) -> None:
     assert "Mean shift" in (scored.folder / "reports" / "table.html").read_text()
 
 
-def test_scores_of_plug_ins_rerun_nothing_that_trains_or_samples(scored: Extended) -> None:
-    for name, text in ((name, FILES[name]) for name in OF_SCORES):
-        (scored.folder / "mine" / name).write_text(f"{text}\nNEW = 1\n")
+def test_edits_of_what_concerns_scores_train_and_sample_nothing(scored: Extended) -> None:
+    for name in ("mean_shift.py", "thumbnail.py"):
+        (scored.folder / scored.place(name)).write_text(f"{FILES[name]}\nNEW = 1\n")
         planned = Counter(scored.dry_run())
-        (scored.folder / "mine" / name).write_text(text)
-        assert planned["collect"] == 1
+        (scored.folder / scored.place(name)).write_text(FILES[name])
         assert planned["fetch"] + planned["train"] + planned["distill"] + planned["sample"] == 0
+        assert planned["evaluate"] == len(ROWS) + 1
         assert planned["measure"] == (0 if name == "mean_shift.py" else 2)
-        assert (planned["evaluate"] > 0) == (name != "brightness.py")

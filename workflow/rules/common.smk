@@ -50,7 +50,7 @@ def start_fork_server() -> None:
     elsewhere = workflow.nodes is not None or workflow.deployment_settings.deployment_method
     wanted = str(config.get("fork_server", True)).lower() != "false"  # --config gives "false" as a string
     if wanted and not elsewhere and not accelerators():
-        fork_server.start(images=any(spec_of(name).network.kind == "unet" for name in EXPERIMENTS))
+        fork_server.start(images=not all(spec_of(name).data.points for name in EXPERIMENTS))
 
 
 def give_up(sentence: str) -> NoReturn:

@@ -18,6 +18,7 @@ from sfddm.commands.options import (
     Out,
     OutFile,
     OutFolder,
+    OutMeasurement,
     OutReference,
     OutSamples,
     Reads,
@@ -216,10 +217,10 @@ def sample(
 def reference(spec: Spec, data: Data, out: OutReference, *, device: Any) -> Dependencies:
     """Compute the features of the real images, and how far real images are from real images."""
     from sfddm.evaluation.reference import write_reference
-    from sfddm.spec import dependencies
+    from sfddm.spec import dependencies, stages
 
-    write_reference(spec, data, out, device=str(device))
-    return dependencies.of_scores(spec, "sfddm.evaluation.reference")
+    write_reference(stages.scoring(spec), data, out, device=str(device))
+    return dependencies.of_reference(spec)
 
 
 @app.command()
@@ -227,10 +228,37 @@ def reference(spec: Spec, data: Data, out: OutReference, *, device: Any) -> Depe
 def evaluate(spec: Spec, samples: Samples, reference: Reference, out: OutFile, *, device: Any) -> Dependencies:
     """Score samples against the reference under the spec's protocol."""
     from sfddm.evaluation.score import score
-    from sfddm.spec import dependencies
+    from sfddm.spec import dependencies, stages
 
-    score(spec, samples, reference, out, device=str(device))
-    return dependencies.of_scores(spec, "sfddm.evaluation.score")
+    score(stages.scoring(spec), samples, reference, out, device=str(device))
+    return dependencies.of_score(spec)
+
+
+@app.command()
+@stage
+def measure(
+    spec: Spec,
+    measurement: Annotated[str, option("--measurement", "For example agreement, audit or interpolation.")],
+    row: Row,
+    steps: Steps,
+    out: OutMeasurement,
+    samples: Annotated[Path | None, option("--samples", "The row's .npy file."), Reads()] = None,
+    teacher_samples: Annotated[Path | None, option("--teacher-samples", "The teacher's .npy file."), Reads()] = None,
+    reference: Annotated[Path | None, option("--reference", "What `sfddm reference` wrote."), Reads()] = None,
+    data: Annotated[Path | None, option("--data", "What `sfddm fetch` wrote."), Reads(("train", "test"))] = None,
+    model: Annotated[list[Path] | None, option("--model", "As for `sfddm sample`."), Reads()] = None,
+    teacher: Annotated[Path | None, option("--teacher", "The teacher's model folder."), Reads()] = None,
+    *,
+    device: Any,
+) -> Dependencies:
+    """Make a further measurement of a row; which inputs it needs, it says."""
+    from sfddm.evaluation.measurements.base import Inputs, find_measurement, write_measurement
+    from sfddm.spec import dependencies, stages
+
+    section, models = stages.measurement(spec, measurement, row, steps), tuple(model or ())
+    inputs = Inputs(section, str(device), samples, teacher_samples, reference, data, models, teacher)
+    write_measurement(find_measurement(measurement), inputs, out)
+    return dependencies.of_measurement(spec, measurement, row, steps)
 
 
 @app.command()

@@ -10,28 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sfddm.commands.options import (
-    METRICS,
-    STATE,
-    Data,
-    Models,
-    Out,
-    OutFile,
-    OutFolder,
-    OutMeasurement,
-    OutReference,
-    OutSamples,
-    Reads,
-    Reference,
-    Row,
-    Samples,
-    Seed,
-    SpecArgument,
-    State,
-    Steps,
-    Teacher,
-    option,
-)
+from sfddm.commands import options as arg
 from sfddm.commands.stage import stage
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.outputs import check_outputs, paths_in
@@ -63,7 +42,7 @@ def spec_check(specs: Annotated[list[str], typer.Argument(metavar="SPEC...")]) -
 
 
 @spec_app.command("show")
-def spec_show(spec: SpecArgument) -> None:
+def spec_show(spec: arg.SpecArgument) -> None:
     """Print a spec as YAML with every default filled in."""
     import yaml
 
@@ -96,7 +75,7 @@ def methods(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = 
 
 @app.command()
 @stage
-def fetch(spec: Spec, out: Out) -> Dependencies:
+def fetch(spec: Spec, out: arg.Out) -> Dependencies:
     """Bring the images into the store, downloading them where the spec says so."""
     from sfddm.data.fetch import fetch as fetch_data
     from sfddm.spec import dependencies
@@ -108,7 +87,9 @@ def fetch(spec: Spec, out: Out) -> Dependencies:
 
 @app.command()
 @stage
-def train(spec: Spec, data: Data, out: OutFolder, seed: Seed = 0, state: State = STATE, *, device: Any) -> Dependencies:
+def train(
+    spec: Spec, data: arg.Data, out: arg.OutFolder, seed: arg.Seed = 0, state: arg.State = arg.STATE, *, device: Any
+) -> Dependencies:
     """Train the teacher of one seed; an interrupted training goes on where it was."""
     from sfddm.spec import dependencies, stages
     from sfddm.training.teacher import train_teacher
@@ -121,16 +102,16 @@ def train(spec: Spec, data: Data, out: OutFolder, seed: Seed = 0, state: State =
 @stage
 def distill(
     spec: Spec,
-    row: Row,
-    fold: Annotated[str, option("--fold", "Which of the method's trainings, for example 8.")],
-    teacher: Teacher,
-    data: Data,
-    out: OutFolder,
-    start: Annotated[Path | None, option("--start", "The model folder it starts from."), Reads()] = None,
-    pairs: Annotated[Path | None, option("--pairs", "What `sfddm pairs` wrote."), Reads()] = None,
-    partition: Annotated[Path | None, option("--partition", "What `sfddm partition` wrote."), Reads()] = None,
-    seed: Seed = 0,
-    state: State = STATE,
+    row: arg.Row,
+    fold: Annotated[str, arg.option("--fold", "Which of the method's trainings, for example 8.")],
+    teacher: arg.Teacher,
+    data: arg.Data,
+    out: arg.OutFolder,
+    start: arg.Start = None,
+    pairs: arg.Pairs = None,
+    partition: arg.Partition = None,
+    seed: arg.Seed = 0,
+    state: arg.State = arg.STATE,
     *,
     device: Any,
 ) -> Dependencies:
@@ -146,7 +127,7 @@ def distill(
 
 @app.command()
 @stage
-def partition(spec: Spec, row: Row, data: Data, out: OutFile) -> Dependencies:
+def partition(spec: Spec, row: arg.Row, data: arg.Data, out: arg.OutFile) -> Dependencies:
     """Share the classes among a row's students."""
     from sfddm.evaluation.class_partition import write_partition
     from sfddm.spec import dependencies, stages
@@ -159,9 +140,9 @@ def partition(spec: Spec, row: Row, data: Data, out: OutFile) -> Dependencies:
 @stage
 def pairs(
     spec: Spec,
-    model: Annotated[Path, option("--model", "The teacher's model folder."), Reads()],
-    out: OutFolder,
-    seed: Seed = 0,
+    model: Annotated[Path, arg.option("--model", "The teacher's model folder."), arg.Reads()],
+    out: arg.OutFolder,
+    seed: arg.Seed = 0,
     *,
     device: Any,
 ) -> Dependencies:
@@ -177,10 +158,10 @@ def pairs(
 @stage
 def index_set(
     spec: Spec,
-    row: Row,
-    steps: Steps,
-    model: Annotated[Path, option("--model", "The teacher's model folder."), Reads()],
-    out: OutFile,
+    row: arg.Row,
+    steps: arg.Steps,
+    model: Annotated[Path, arg.option("--model", "The teacher's model folder."), arg.Reads()],
+    out: arg.OutFile,
     *,
     device: Any,
 ) -> Dependencies:
@@ -196,11 +177,11 @@ def index_set(
 @stage
 def sample(
     spec: Spec,
-    row: Row,
-    steps: Steps,
-    model: Models,
-    out: OutSamples,
-    index_set: Annotated[Path | None, option("--index-set", "What `sfddm index-set` wrote."), Reads()] = None,
+    row: arg.Row,
+    steps: arg.Steps,
+    model: arg.Models,
+    out: arg.OutSamples,
+    index_set: arg.IndexSetFile = None,
     *,
     device: Any,
 ) -> Dependencies:
@@ -214,7 +195,7 @@ def sample(
 
 @app.command()
 @stage
-def reference(spec: Spec, data: Data, out: OutReference, *, device: Any) -> Dependencies:
+def reference(spec: Spec, data: arg.Data, out: arg.OutReference, *, device: Any) -> Dependencies:
     """Compute the features of the real images, and how far real images are from real images."""
     from sfddm.evaluation.reference import write_reference
     from sfddm.spec import dependencies, stages
@@ -225,7 +206,9 @@ def reference(spec: Spec, data: Data, out: OutReference, *, device: Any) -> Depe
 
 @app.command()
 @stage
-def evaluate(spec: Spec, samples: Samples, reference: Reference, out: OutFile, *, device: Any) -> Dependencies:
+def evaluate(
+    spec: Spec, samples: arg.Samples, reference: arg.Reference, out: arg.OutFile, *, device: Any
+) -> Dependencies:
     """Score samples against the reference under the spec's protocol."""
     from sfddm.evaluation.score import score
     from sfddm.spec import dependencies, stages
@@ -238,16 +221,20 @@ def evaluate(spec: Spec, samples: Samples, reference: Reference, out: OutFile, *
 @stage
 def measure(
     spec: Spec,
-    measurement: Annotated[str, option("--measurement", "For example agreement, audit or interpolation.")],
-    row: Row,
-    steps: Steps,
-    out: OutMeasurement,
-    samples: Annotated[Path | None, option("--samples", "The row's .npy file."), Reads()] = None,
-    teacher_samples: Annotated[Path | None, option("--teacher-samples", "The teacher's .npy file."), Reads()] = None,
-    reference: Annotated[Path | None, option("--reference", "What `sfddm reference` wrote."), Reads()] = None,
-    data: Annotated[Path | None, option("--data", "What `sfddm fetch` wrote."), Reads(("train", "test"))] = None,
-    model: Annotated[list[Path] | None, option("--model", "As for `sfddm sample`."), Reads()] = None,
-    teacher: Annotated[Path | None, option("--teacher", "The teacher's model folder."), Reads()] = None,
+    measurement: Annotated[str, arg.option("--measurement", "For example agreement, audit or interpolation.")],
+    row: arg.Row,
+    steps: arg.Steps,
+    out: arg.OutMeasurement,
+    samples: Annotated[Path | None, arg.option("--samples", "The row's .npy file."), arg.Reads()] = None,
+    teacher_samples: Annotated[
+        Path | None, arg.option("--teacher-samples", "The teacher's .npy file."), arg.Reads()
+    ] = None,
+    reference: Annotated[Path | None, arg.option("--reference", "What `sfddm reference` wrote."), arg.Reads()] = None,
+    data: Annotated[
+        Path | None, arg.option("--data", "What `sfddm fetch` wrote."), arg.Reads(("train", "test"))
+    ] = None,
+    model: Annotated[list[Path] | None, arg.option("--model", "As for `sfddm sample`."), arg.Reads()] = None,
+    teacher: Annotated[Path | None, arg.option("--teacher", "The teacher's model folder."), arg.Reads()] = None,
     *,
     device: Any,
 ) -> Dependencies:
@@ -263,9 +250,9 @@ def measure(
 
 @app.command()
 def collect(
-    spec: SpecArgument,
+    spec: arg.SpecArgument,
     runs: Annotated[Path, typer.Option("--runs", help="The folder of one experiment's results.")],
-    out: Out,
+    out: arg.Out,
 ) -> None:
     """Gather one experiment's figures, costs and sample images."""
     from sfddm.report.collect import collect as collect_rows
@@ -293,7 +280,7 @@ def report(
 
 @app.command()
 def claims(
-    metrics: Annotated[Path, typer.Argument(metavar="[METRICS]", help="A metrics.json, or its folder.")] = METRICS,
+    metrics: Annotated[Path, typer.Argument(metavar="[METRICS]", help="A metrics.json, or its folder.")] = arg.METRICS,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Print what the papers claim and what came of it."""
@@ -318,7 +305,7 @@ def verify(
 def record(
     collected: Annotated[Path, typer.Argument(metavar="COLLECTED", help="A folder that `sfddm collect` wrote.")],
     command: Annotated[str, typer.Option("--command", help="The command that made the run, for its README.")],
-    out: Out,
+    out: arg.Out,
 ) -> None:
     """Publish a run as a small folder: table, metrics, spec, sample grid, README."""
     from sfddm.claims import CLAIMS_FOLDER

@@ -13,13 +13,11 @@ from support.score_specs import make_spec
 from sfddm.data.store import write_store
 from sfddm.diffusion.randomness import epoch_order
 from sfddm.evaluation.intervals import Blocks, stratified_interval
-from sfddm.evaluation.measurements.audit import ProtocolAudit, as_jpeg
-from sfddm.evaluation.measurements.base import Inputs, write_measurement
+from sfddm.evaluation.measurements.audit import as_jpeg
 from sfddm.evaluation.metrics.frechet_distance import RealSide, frechet_by_block, frechet_of_few
 from sfddm.evaluation.reference import write_reference
 from sfddm.evaluation.score import score
 from sfddm.extractors.base import extract_features
-from sfddm.extractors.efficientnet_lite0 import EfficientNetLite0
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.torchvision_operators import declare_missing_operators
 

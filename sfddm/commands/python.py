@@ -188,15 +188,15 @@ def score(
     Raises:
         SfddmError: there are too few images, or the extractor's weights cannot be had.
     """
-    from sfddm.evaluation.figures import figures_of
-    from sfddm.evaluation.metrics import reference_statistics
-    from sfddm.extractors.extract import EXTRACTORS, extract_features
+    from sfddm.evaluation.compare import compare
+    from sfddm.evaluation.reference import reference_statistics
+    from sfddm.extractors.base import extract_features
+    from sfddm.spec import stages
 
-    evaluation = spec.evaluation
-    layer = EXTRACTORS[evaluation.extractor].layer
-    generated, real = (extract_features(one, evaluation, device)[layer] for one in (samples, reference_images))
-    rows = figures_of(generated, reference_statistics(real, evaluation.neighbourhood), evaluation, device)
-    return {row["metric"]: Figure(row["value"], row["low"], row["high"]) for row in rows}
+    section = stages.scoring(spec)
+    generated, real = (extract_features(one, section, device) for one in (samples, reference_images))
+    rows = compare(generated, reference_statistics(real, section.nearest_neighbours), section, device)
+    return {row.metric: Figure(row.value, row.low, row.high) for row in rows}
 
 
 def verdicts(metrics: str | Path, claims: str | Path | None = None) -> list[Verdict]:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sfddm.results.statistics import t_quantile
 from sfddm.runtime.errors import SfddmError
 
 COVERS = (
@@ -93,7 +94,7 @@ def interval(
 
     ``confidence`` is two-sided, in (0, 1); the interval is cut off at the figure's least and greatest possible values.
     """
-    half = students_t(blocks.count - 1, confidence) * standard_error(figure, blocks)
+    half = t_quantile(blocks.count - 1, confidence) * standard_error(figure, blocks)
     return max(figure.value - half, min(lowest, figure.value)), min(figure.value + half, max(highest, figure.value))
 
 
@@ -106,12 +107,5 @@ def stratified_interval(strata: NDArray[np.float64], confidence: float) -> tuple
     if size < 2:
         return None, None
     error = float(np.sqrt(strata.var(axis=1, ddof=1).mean() / (count * size)))
-    half = students_t(count * (size - 1), confidence) * error
+    half = t_quantile(count * (size - 1), confidence) * error
     return float(strata.mean()) - half, float(strata.mean()) + half
-
-
-def students_t(degrees: int, confidence: float) -> float:
-    """Return the two-sided quantile of Student's t."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(degrees, (1 + confidence) / 2))

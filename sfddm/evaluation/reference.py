@@ -20,7 +20,7 @@ from sfddm.evaluation.metrics.precision import check_enough
 from sfddm.evaluation.pairwise import nearest_by_group
 from sfddm.evaluation.sections import Comparison, Scoring
 from sfddm.extractors.base import Features, extract_features
-from sfddm.results.files import write
+from sfddm.results.files import write_result
 from sfddm.results.score import Score
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_file
@@ -50,7 +50,7 @@ def write_reference(section: Scoring, data: Path, out: Path, device: str = "cpu"
     about = {"protocol": protocol, "numbers": {name: getattr(reference, name) for name in _NUMBERS}}
     with atomic_file(out / "features.npz") as temporary, temporary.open("wb") as file:
         np.savez(file, about=np.array(json.dumps(about)), **arrays)
-    write(out / "score.json", floor)
+    write_result(out / "score.json", floor)
 
 
 class RowsOf:

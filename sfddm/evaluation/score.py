@@ -9,7 +9,7 @@ from sfddm.evaluation.intervals import Blocks
 from sfddm.evaluation.measurements.base import Inputs
 from sfddm.evaluation.measurements.by_class import ByClassFigures
 from sfddm.evaluation.sections import Scoring
-from sfddm.results.files import write
+from sfddm.results.files import write_result
 from sfddm.results.score import Score
 
 
@@ -26,4 +26,4 @@ def score(section: Scoring, samples: Path, reference: Path, out: Path, device: s
     kind = "generated images against real images"
     whole = score_protocol(section, protocol, kind, len(inputs.images), len(real.features))
     by_class = () if section.classes is None else ByClassFigures().measure(inputs)[0].rows
-    write(out, Score(rows, whole, by_class))
+    write_result(out, Score(rows, whole, by_class))

@@ -60,17 +60,11 @@ class Scoring(Classes):
 
 @dataclass(frozen=True)
 class ClassPartition:
-    """What a partition of the classes is a function of, besides the images.
+    """What a partition of the classes is a function of, besides the images."""
 
-    Attributes:
-        share: any of the students' shares.
-        classes: n, the number of classes.
-        extraction: which features k-means looks at.
-    """
-
-    share: Share
-    classes: int
-    extraction: Extraction
+    share: Share  # any of the students' shares
+    classes: int  # how many
+    extraction: Extraction  # which features k-means looks at
 
     @property
     def key(self) -> dict[str, Any]:

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 
 from sfddm.data.store import open_store
+from sfddm.evaluation.measurements.base import find_measurement
 from sfddm.methods.base import Plan
 from sfddm.report.pictures import Images
 from sfddm.report.points import are_points
 from sfddm.results.costs import Card, Sampling
 from sfddm.results.files import read_arrays, read_result, write_result
 from sfddm.results.index_set import read_index_set
+from sfddm.results.measurements import Audit, Interpolation, Measured
 from sfddm.results.rows import AuditOfRow, ClassesOfRow, Collected, InterpolationOfRow, Provenance, Row, RowOf
-from sfddm.results.scores import Audit, Interpolation, Score
+from sfddm.results.score import Score
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_file
 from sfddm.spec.experiment import Spec
@@ -114,20 +116,25 @@ def _gather_row(spec: Spec, folder: Path, whose: RowOf, teacher: Card, found: _G
     if score.by_class:
         found.classes.append(ClassesOfRow(**vars(whose), rows=score.by_class))
 
-    def made(measurement: Any, name: str) -> bool:
-        return (row, steps) in spec.measured_rows(measurement) and (place / name).is_file()
+    for name in spec.evaluation.measured:
+        if (row, steps) in spec.measured_rows(name) and (place / f"{name}.json").is_file():
+            _gather_measurement(name, place, whose, facts, found)
 
-    if made("agreement", "agreement.json"):
-        found.rows.extend(_rows_of(read_result(place / "agreement.json", Score, "agree"), facts))
-    if made("audit", "audit.json"):
-        audit = read_result(place / "audit.json", Audit, "audit")
+
+def _gather_measurement(name: str, place: Path, whose: RowOf, facts: dict[str, Any], found: _Gathered) -> None:
+    """Read one further measurement of a row; what the report shows in tables of its own is kept apart."""
+    file = place / f"{name}.json"
+    if name == "audit":
+        audit = read_result(file, Audit, "measure")
         found.audits.append(AuditOfRow(**vars(whose), rows=audit.rows, note=audit.note))
-    if made("interpolation", "interpolation/interpolation.json"):
-        paths = read_result(place / "interpolation" / "interpolation.json", Interpolation, "interpolate")
+    elif name == "interpolation":
+        paths = read_result(file, Interpolation, "measure")
         found.interpolations.append(InterpolationOfRow(**vars(whose), rows=paths.rows, protocol=paths.protocol))
-        strips = read_arrays(place / "interpolation" / "strips.npz", "interpolate")
-        prefix = f"interpolation/{row}/{steps}/{whose.seed}"
+        strips = read_arrays(file.with_suffix(".npz"), "measure")
+        prefix = f"interpolation/{whose.method}/{whose.steps}/{whose.seed}"
         found.kept.update({f"{prefix}/{name}": paths[:KEPT_PATHS] for name, paths in strips.items()})
+    elif find_measurement(name).template is None:
+        found.rows.extend(_rows_of(read_result(file, Measured, "measure"), facts))
 
 
 def _starts_as_teacher(plan: Plan) -> bool:
@@ -160,7 +167,7 @@ def _sampling_costs(sampling: Sampling, sampled: Card) -> dict[str, Any]:
     }
 
 
-def _rows_of(score: Score, facts: dict[str, Any]) -> tuple[Row, ...]:
+def _rows_of(score: Score | Measured, facts: dict[str, Any]) -> tuple[Row, ...]:
     return tuple(Row(**facts, **vars(figure), protocol=score.protocol) for figure in score.rows)
 
 

@@ -67,7 +67,7 @@ def describe(error: ValidationError) -> str:
     for item in error.errors(include_url=False, include_context=False):
         key = ".".join(str(part) for part in item["loc"])
         message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
+        if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             message = "unknown key"
         elif item["type"] == "missing":
             message = "this key is missing"

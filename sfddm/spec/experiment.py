@@ -15,7 +15,6 @@ from sfddm.methods import find_method, make_method
 from sfddm.methods.base import Method, Plan, Training
 from sfddm.methods.options import MethodOptions, StepCount, TrainingOptions
 from sfddm.networks.spec import NetworkSpec
-from sfddm.runtime.describe import describe
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import digest_of
 from sfddm.runtime.strict import Strict, describe

@@ -21,12 +21,10 @@ from sfddm.evaluation.sections import Samples
 from sfddm.extractors.base import Features, extract_features, find_extractor
 from sfddm.results.measurements import Measured
 from sfddm.results.score import Figure
+from sfddm.results.styles import CONTROL
 
 Images = NDArray[np.uint8]
 Float64 = NDArray[np.float64]
-
-#: Appended to a metric's name: the same figure against the teacher's images from other noise.
-CONTROL = "_control"
 
 #: Mean squared error of rounding to whole levels. Images that are nearer than this cannot be told apart as uint8.
 ROUNDING_ERROR = 1 / 12

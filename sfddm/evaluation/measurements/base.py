@@ -20,7 +20,7 @@ from sfddm.evaluation.metrics.base import Reference
 from sfddm.evaluation.reference import load_reference
 from sfddm.evaluation.sections import Samples
 from sfddm.extractors.base import Features, extract_features
-from sfddm.results.files import write
+from sfddm.results.files import write_result
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_file
 from sfddm.runtime.registry import find
@@ -100,7 +100,7 @@ def write_measurement(kind: type[Measurement], inputs: Inputs, out: Path) -> Non
     result, arrays = kind().measure(inputs)
     with atomic_file(out.with_suffix(".npz")) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    write(out, result)
+    write_result(out, result)
 
 
 def option_of(need: Need) -> str:
@@ -114,11 +114,10 @@ def open_samples(path: Path, section: Samples) -> NDArray[np.uint8]:
     Raises:
         SfddmError: the file is missing, holds something else, or too few images.
     """
-    images = _open_array(path)
-    size, channels = section.image_size, section.channels
-    if images.dtype != np.uint8 or images.shape[1:] != (size, size, channels):
-        found = f"{images.dtype} {images.shape}"
-        raise SfddmError(f"{path}: holds {found}, samples must be uint8 (N, {size}, {size}, {channels})")
+    images, shape = _open_array(path), (section.image_size, section.image_size, section.channels)
+    if images.dtype != np.uint8 or images.shape[1:] != shape:
+        must = f"samples must be uint8 (N, {', '.join(map(str, shape))})"
+        raise SfddmError(f"{path}: holds {images.dtype} {images.shape}, {must}")
     if len(images) < section.samples:
         raise SfddmError(f"{path}: holds {len(images)} images, evaluation.samples asks for {section.samples}")
     return images[: section.samples]
@@ -130,10 +129,9 @@ def open_labels(path: Path, count: int, classes: int) -> NDArray[np.int64]:
     Raises:
         SfddmError: the file is missing, holds something else, or too few labels.
     """
-    labels = _open_array(path)
-    if labels.dtype != np.int64 or labels.ndim != 1 or len(labels) < count:
+    labels = _open_array(path)[:count]
+    if labels.dtype != np.int64 or labels.shape != (count,):
         raise SfddmError(f"{path}: holds {labels.dtype} {labels.shape}, labels must be int64 ({count},) or more")
-    labels = labels[:count]
     if labels.min() < 0 or labels.max() >= classes:
         raise SfddmError(f"{path}: holds {labels.min()} to {labels.max()}, labels must be 0 to {classes - 1}")
     return labels

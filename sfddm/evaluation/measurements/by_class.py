@@ -23,6 +23,7 @@ class ByClassFigures(Measurement):
     name = "by-class"
     needs = ("samples", "reference")
     Section = Classes
+    template = "classes.html"
 
     def measure(self, inputs: Inputs) -> tuple[ByClass, Arrays]:
         """Return the figures of each class."""

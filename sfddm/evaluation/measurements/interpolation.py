@@ -208,7 +208,7 @@ def path_figures(
             # A path is a block of as many images as it has.
             blocks = Blocks(count * POINTS, count)
             low, high = interval(Replicated(value, without), blocks, confidence, *bounds)
-        rows.append(PathFigure(metric, label, value, low, high, who, kind, space, count))
+        rows.append(PathFigure(metric, label, value, low, high, who=who, kind=kind, space=space, pairs=count))
     return rows
 
 
@@ -248,19 +248,14 @@ def images_of_paths(denoiser: Denoiser | Ensemble, sampling: RowSampling, noise:
 
 
 def _protocol(section: Paths, real: int) -> dict[str, Any]:
-    sampler, longest = section.student.sampler, section.teacher_index_set
+    student, sampler, longest = section.student, section.student.sampler, section.teacher_index_set
     return extraction_protocol(section) | {
         "pairs": section.pairs,
         "points": POINTS,
         "sampling_seed": section.seed,
         "noises": "path p runs from the noise of sample 2p to that of sample 2p + 1; step noise, where the sampler "
         "draws any, is the first sample's all along the path",
-        "student_sampler": {
-            "kind": sampler.name,
-            "eta": sampler.eta,
-            "clip": sampler.clip,
-            "steps": section.student.steps,
-        },
+        "student_sampler": {"kind": sampler.name, "eta": sampler.eta, "clip": sampler.clip, "steps": student.steps},
         "teacher_sampler": "DDIM, eta 0, on the student's index set",
         "teacher_reference_steps": longest and len(longest),
         "reference_split": section.reference_split,

@@ -17,14 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from sfddm.diffusion.randomness import initial_noise, sample_labels
-from sfddm.evaluation.frechet import frechet_by_block, real_side
 from sfddm.evaluation.intervals import Blocks
-from sfddm.evaluation.metrics import (
-    frechet_distance,
-    kernel_inception_distance,
-    precision_and_recall,
-    reference_statistics,
-)
+from sfddm.evaluation.metrics.base import Compared, find_metric
+from sfddm.evaluation.metrics.precision import precision_and_recall
+from sfddm.evaluation.reference import reference_statistics
 from sfddm.methods.base import Beside
 from sfddm.methods.teacher import denoising_loss
 from sfddm.networks.build import build_network
@@ -109,15 +105,11 @@ def figures() -> dict[str, float]:
     """Return how long each figure of 1,797 images takes, with its intervals."""
     draws = np.random.default_rng(0)
     real, generated = (draws.standard_normal((1797, 1280)).astype(np.float32) for _ in range(2))
-    reference, blocks = reference_statistics(real, 3), Blocks(1797, 10)
-    side = real_side(real)
+    compared = Compared(generated, reference_statistics(real, 3), Blocks(1797, 10))
     return {
-        "Frechet distance (torch-fidelity), s": seconds(lambda: frechet_distance(generated, reference, blocks)),
-        "Frechet distance, by block, s": seconds(lambda: frechet_by_block(generated, side, blocks)),
-        "KID, s": seconds(
-            lambda: kernel_inception_distance(generated, reference.features, reference.kernel_mean, blocks)
-        ),
-        "precision and recall, s": seconds(lambda: precision_and_recall(generated, reference, blocks)),
+        "Frechet distance, s": seconds(lambda: find_metric("frechet_distance").by_block(compared)),
+        "KID, s": seconds(lambda: find_metric("kid").by_block(compared)),
+        "precision and recall, s": seconds(lambda: precision_and_recall(compared)),
     }
 
 

@@ -31,6 +31,7 @@ onstart:
 include: "workflow/rules/data.smk"
 include: "workflow/rules/teacher.smk"
 include: "workflow/rules/students.smk"
+include: "workflow/rules/index_set.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/report.smk"
 

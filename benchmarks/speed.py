@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from sfddm.diffusion.randomness import initial_noise
+from sfddm.diffusion.randomness import initial_noise, sample_labels
 from sfddm.evaluation.frechet import frechet_by_block, real_side
 from sfddm.evaluation.intervals import Blocks
 from sfddm.evaluation.metrics import (
@@ -25,13 +25,15 @@ from sfddm.evaluation.metrics import (
     precision_and_recall,
     reference_statistics,
 )
-from sfddm.methods.base import Beside, Loss
+from sfddm.methods.base import Beside
 from sfddm.methods.teacher import denoising_loss
-from sfddm.networks.build import build_network, network_config
-from sfddm.networks.denoiser import Denoiser, FrozenDenoiser, Steps
+from sfddm.networks.build import build_network
+from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+from sfddm.networks.steps import Steps
+from sfddm.objectives.terms import Loss
 from sfddm.runtime import fork_server
 from sfddm.sampling.images import draw
-from sfddm.spec.experiment import load_spec
+from sfddm.spec.load import load_spec
 from sfddm.training.loop import Batch, train
 
 REPEATS = 5
@@ -68,7 +70,7 @@ def training_rate(row: str) -> float:
     """Return the images a second that a row of digits sees in training; of a student, in its last fold to 8 steps."""
     spec = load_spec("digits")
     method, prediction = spec.method(row), spec.network.prediction
-    config = network_config(spec.network, spec.data.image_size, spec.data.channels)
+    config = spec.network.config(spec.data.image_size, spec.data.channels)
     steps = Steps.of_teacher(spec.schedule.build())
     fold = None if row == "teacher" else method.folds(8)[-1]
     teacher = FrozenDenoiser(Denoiser(build_network(config, 0), prediction, steps))
@@ -95,11 +97,11 @@ def training_and_sampling() -> dict[str, float]:
     """Return images a second of digits' network: in the methods' training loops, and sampled in 8 steps."""
     found = {f"training, {row}, images/s": training_rate(row) for row in ("teacher", "progressive", "sfddm")}
     spec = load_spec("digits")
-    config = network_config(spec.network, spec.data.image_size, spec.data.channels)
+    config = spec.network.config(spec.data.image_size, spec.data.channels)
     teacher = Denoiser(build_network(config, 0), spec.network.prediction, Steps.of_teacher(spec.schedule.build()))
     x = torch.from_numpy(initial_noise(0, 0, 256, (1, 8, 8)))
     ddim = spec.method("ddim")
-    taken = seconds(lambda: draw(teacher.eval(), ddim.index_set(8), ddim.sampler, x, 0))
+    taken = seconds(lambda: draw(teacher.eval(), ddim.index_set(8), ddim.sampler, x, sample_labels(0, len(x), None), 0))
     return found | {"sampling in 8 steps, images/s": len(x) / taken}
 
 

@@ -6,11 +6,18 @@ import errno
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sfddm.commands import options as arg
+from sfddm.commands.stage import stage
 from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.outputs import check_outputs, paths_in
+
+if TYPE_CHECKING:
+    from sfddm.spec.dependencies import Dependencies
+    from sfddm.spec.experiment import Spec
 
 app = typer.Typer(
     help="Spec-driven reproducibility harness for diffusion-model distillation.",
@@ -23,31 +30,11 @@ spec_app = typer.Typer(
 )
 app.add_typer(spec_app, name="spec")
 
-SpecArgument = Annotated[str, typer.Argument(metavar="SPEC", help="An experiment's name (digits) or a spec file.")]
-Out = Annotated[Path, typer.Option("--out", help="What to write.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="The training's seed.")]
-Data = Annotated[Path, typer.Option("--data", help="The folder that `sfddm fetch` wrote.")]
-Row = Annotated[str, typer.Option("--method", help="The method's row in the spec.")]
-METRICS = Path("reports/metrics.json")
-Samples = Annotated[Path, typer.Option("--samples", help="The .npy file that `sfddm sample` wrote.")]
-Reference = Annotated[Path, typer.Option("--reference", help="The folder that `sfddm reference` wrote.")]
-Steps = Annotated[int, typer.Option("--steps", min=1, help="Sampling steps.")]
-Models = Annotated[
-    list[Path], typer.Option("--model", help="The model folder to sample; once for each student that shares the work.")
-]
-Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="Threads for torch; default: torch's own choice.")
-]
-State = Annotated[
-    Path | None,
-    typer.Option("--state", help="Where checkpoints live while training [default: reports/state]."),
-]
-
 
 @spec_app.command("check")
 def spec_check(specs: Annotated[list[str], typer.Argument(metavar="SPEC...")]) -> None:
     """Check specs; print one line for each."""
-    from sfddm.spec.experiment import load_spec
+    from sfddm.spec.load import load_spec
 
     for name in specs:
         spec = load_spec(name)
@@ -55,11 +42,11 @@ def spec_check(specs: Annotated[list[str], typer.Argument(metavar="SPEC...")]) -
 
 
 @spec_app.command("show")
-def spec_show(spec: SpecArgument) -> None:
+def spec_show(spec: arg.SpecArgument) -> None:
     """Print a spec as YAML with every default filled in."""
     import yaml
 
-    from sfddm.spec.experiment import load_spec
+    from sfddm.spec.load import load_spec
 
     print(yaml.safe_dump(load_spec(spec).model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
 
@@ -67,7 +54,7 @@ def spec_show(spec: SpecArgument) -> None:
 @spec_app.command("schema")
 def spec_schema() -> None:
     """Print the JSON schema of a spec."""
-    from sfddm.spec.experiment import json_schema
+    from sfddm.spec.schema import json_schema
 
     print(json.dumps(json_schema(), indent=2, sort_keys=True))
 
@@ -87,196 +74,192 @@ def methods(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = 
 
 
 @app.command()
-def fetch(spec: SpecArgument, out: Out) -> None:
+@stage
+def fetch(spec: Spec, out: arg.Out) -> Dependencies:
     """Bring the images into the store, downloading them where the spec says so."""
     from sfddm.data.fetch import fetch as fetch_data
-    from sfddm.spec.experiment import load_spec
+    from sfddm.spec import dependencies
 
-    fetch_data(load_spec(spec).data, out)
+    check_outputs(paths_in(spec.data.model_dump()), folders=[out / split for split in spec.data.splits])
+    fetch_data(spec.data, out)
+    return dependencies.of_data(spec)
 
 
 @app.command()
+@stage
 def train(
-    spec: SpecArgument, data: Data, out: Out, seed: Seed = 0, state: State = None, threads: Threads = None
-) -> None:
+    spec: Spec, data: arg.Data, out: arg.OutFolder, seed: arg.Seed = 0, state: arg.State = arg.STATE, *, device: Any
+) -> Dependencies:
     """Train the teacher of one seed; an interrupted training goes on where it was."""
-    from sfddm.runtime.device import leased_device
-    from sfddm.spec.experiment import load_spec
+    from sfddm.spec import dependencies, stages
     from sfddm.training.teacher import train_teacher
 
-    loaded = load_spec(spec)
-    with leased_device(threads) as device:
-        train_teacher(loaded, seed, data, out, state=state, device=device)
+    train_teacher(stages.teacher_training(spec, seed), data, out, state=state, device=device)
+    return dependencies.of_teacher(spec, seed)
 
 
 @app.command()
+@stage
 def distill(
-    spec: SpecArgument,
-    row: Row,
-    fold: Annotated[str, typer.Option("--fold", help="Which of the method's trainings, for example 8.")],
-    teacher: Annotated[Path, typer.Option("--teacher", help="The model folder it learns from.")],
-    data: Data,
-    out: Out,
-    start: Annotated[
-        Path | None, typer.Option("--start", help="The model folder it starts from, where the fold has one.")
-    ] = None,
-    pairs: Annotated[Path | None, typer.Option("--pairs", help="The folder that `sfddm pairs` wrote.")] = None,
-    seed: Seed = 0,
-    state: State = None,
-    threads: Threads = None,
-) -> None:
+    spec: Spec,
+    row: arg.Row,
+    fold: Annotated[str, arg.option("--fold", "Which of the method's trainings, for example 8.")],
+    teacher: arg.Teacher,
+    data: arg.Data,
+    out: arg.OutFolder,
+    start: arg.Start = None,
+    pairs: arg.Pairs = None,
+    partition: arg.Partition = None,
+    seed: arg.Seed = 0,
+    state: arg.State = arg.STATE,
+    *,
+    device: Any,
+) -> Dependencies:
     """Train the student of one fold; an interrupted training goes on where it was."""
-    from sfddm.runtime.device import leased_device
-    from sfddm.spec.experiment import load_spec
-    from sfddm.training.student import distill_fold
+    from sfddm.spec import dependencies, stages
+    from sfddm.training.sections import StudentInputs
+    from sfddm.training.student import train_student
 
-    loaded = load_spec(spec)
-    with leased_device(threads) as device:
-        distill_fold(
-            loaded,
-            row,
-            fold,
-            seed,
-            teacher,
-            data,
-            out,
-            state=state,
-            device=device,
-            start_folder=start,
-            pairs_folder=pairs,
-        )
+    inputs = StudentInputs(data, teacher, start, pairs, partition)
+    train_student(stages.student_training(spec, row, fold, seed), inputs, out, state=state, device=device)
+    return dependencies.of_student(spec, row, fold, seed)
 
 
 @app.command()
+@stage
+def partition(spec: Spec, row: arg.Row, data: arg.Data, out: arg.OutFile) -> Dependencies:
+    """Share the classes among a row's students."""
+    from sfddm.evaluation.class_partition import write_partition
+    from sfddm.spec import dependencies, stages
+
+    write_partition(stages.class_partition(spec, row), data, out)
+    return dependencies.of_partition(spec, row)
+
+
+@app.command()
+@stage
 def pairs(
-    spec: SpecArgument,
-    model: Annotated[Path, typer.Option("--model", help="The teacher's model folder.")],
-    out: Out,
-    seed: Seed = 0,
-    threads: Threads = None,
-) -> None:
+    spec: Spec,
+    model: Annotated[Path, arg.option("--model", "The teacher's model folder."), arg.Reads()],
+    out: arg.OutFolder,
+    seed: arg.Seed = 0,
+    *,
+    device: Any,
+) -> Dependencies:
     """Sample images from the teacher and keep the noise they came from, for losses that compare with them."""
-    from sfddm.runtime.device import leased_device
     from sfddm.sampling.pairs import write_pairs
-    from sfddm.spec.experiment import load_spec
+    from sfddm.spec import dependencies, stages
 
-    loaded = load_spec(spec)
-    with leased_device(threads) as device:
-        write_pairs(loaded, seed, model, out, device=device)
+    write_pairs(stages.pair_sampling(spec, seed), model, out, device=device)
+    return dependencies.of_pairs(spec, seed)
 
 
 @app.command()
+@stage
+def index_set(
+    spec: Spec,
+    row: arg.Row,
+    steps: arg.Steps,
+    model: Annotated[Path, arg.option("--model", "The teacher's model folder."), arg.Reads()],
+    out: arg.OutFile,
+    *,
+    device: Any,
+) -> Dependencies:
+    """Find the steps that a row visits on the teacher's own path."""
+    from sfddm.sampling.index_sets import write_found_index_set
+    from sfddm.spec import dependencies, stages
+
+    write_found_index_set(stages.row_sampling(spec, row, steps), model, out, device=device)
+    return dependencies.of_index_set(spec, row, steps)
+
+
+@app.command()
+@stage
 def sample(
-    spec: SpecArgument,
-    row: Row,
-    steps: Steps,
-    model: Models,
-    out: Out,
-    threads: Threads = None,
-) -> None:
+    spec: Spec,
+    row: arg.Row,
+    steps: arg.Steps,
+    model: arg.Models,
+    out: arg.OutSamples,
+    index_set: arg.IndexSetFile = None,
+    *,
+    device: Any,
+) -> Dependencies:
     """Sample a row's images, each from its own noise, into a uint8 .npy file."""
-    from sfddm.runtime.device import leased_device
     from sfddm.sampling.images import sample_row
-    from sfddm.spec.experiment import load_spec
+    from sfddm.spec import dependencies, stages
 
-    loaded = load_spec(spec)
-    with leased_device(threads) as device:
-        sample_row(loaded, row, steps, model, out, device=device)
+    sample_row(stages.row_sampling(spec, row, steps), model, out, device=device, index_set=index_set)
+    return dependencies.of_samples(spec, row, steps)
 
 
 @app.command()
-def reference(spec: SpecArgument, data: Data, out: Out, threads: Threads = None) -> None:
+@stage
+def reference(spec: Spec, data: arg.Data, out: arg.OutReference, *, device: Any) -> Dependencies:
     """Compute the features of the real images, and how far real images are from real images."""
     from sfddm.evaluation.reference import write_reference
-    from sfddm.runtime.device import leased_device
-    from sfddm.spec.experiment import load_spec
+    from sfddm.spec import dependencies, stages
 
-    loaded = load_spec(spec)
-    with leased_device(threads) as device:
-        write_reference(loaded, data, out, device=str(device))
+    write_reference(stages.scoring(spec), data, out, device=str(device))
+    return dependencies.of_reference(spec)
 
 
 @app.command()
+@stage
 def evaluate(
-    spec: SpecArgument,
-    samples: Samples,
-    reference: Reference,
-    out: Out,
-    threads: Threads = None,
-) -> None:
+    spec: Spec, samples: arg.Samples, reference: arg.Reference, out: arg.OutFile, *, device: Any
+) -> Dependencies:
     """Score samples against the reference under the spec's protocol."""
     from sfddm.evaluation.score import score
-    from sfddm.runtime.device import leased_device
-    from sfddm.spec.experiment import load_spec
+    from sfddm.spec import dependencies, stages
 
-    loaded = load_spec(spec)
-    with leased_device(threads) as device:
-        score(loaded, samples, reference, out, device=str(device))
+    score(stages.scoring(spec), samples, reference, out, device=str(device))
+    return dependencies.of_score(spec)
 
 
 @app.command()
-def agree(
-    spec: SpecArgument,
-    samples: Samples,
-    teacher_samples: Annotated[Path, typer.Option("--teacher-samples", help="The teacher's .npy file.")],
-    out: Out,
-    threads: Threads = None,
-) -> None:
-    """Measure how far samples lie from the teacher's from the same noise, and from its others."""
-    from sfddm.evaluation.agreement import measure_agreement
-    from sfddm.runtime.device import leased_device
-    from sfddm.spec.experiment import load_spec
+@stage
+def measure(
+    spec: Spec,
+    measurement: Annotated[str, arg.option("--measurement", "For example agreement, audit or interpolation.")],
+    row: arg.Row,
+    steps: arg.Steps,
+    out: arg.OutMeasurement,
+    samples: Annotated[Path | None, arg.option("--samples", "The row's .npy file."), arg.Reads()] = None,
+    teacher_samples: Annotated[
+        Path | None, arg.option("--teacher-samples", "The teacher's .npy file."), arg.Reads()
+    ] = None,
+    reference: Annotated[Path | None, arg.option("--reference", "What `sfddm reference` wrote."), arg.Reads()] = None,
+    data: Annotated[
+        Path | None, arg.option("--data", "What `sfddm fetch` wrote."), arg.Reads(("train", "test"))
+    ] = None,
+    model: Annotated[list[Path] | None, arg.option("--model", "As for `sfddm sample`."), arg.Reads()] = None,
+    teacher: Annotated[Path | None, arg.option("--teacher", "The teacher's model folder."), arg.Reads()] = None,
+    *,
+    device: Any,
+) -> Dependencies:
+    """Make a further measurement of a row; which inputs it needs, it says."""
+    from sfddm.evaluation.measurements.base import Inputs, find_measurement, write_measurement
+    from sfddm.spec import dependencies, stages
 
-    loaded = load_spec(spec)
-    with leased_device(threads) as device:
-        measure_agreement(loaded, samples, teacher_samples, out, device=str(device))
-
-
-@app.command()
-def audit(
-    spec: SpecArgument, samples: Samples, reference: Reference, data: Data, out: Out, threads: Threads = None
-) -> None:
-    """Score the very same samples under several protocols."""
-    from sfddm.evaluation.audit import audit as audit_samples
-    from sfddm.runtime.device import leased_device
-    from sfddm.spec.experiment import load_spec
-
-    loaded = load_spec(spec)
-    with leased_device(threads) as device:
-        audit_samples(loaded, samples, reference, data, out, device=str(device))
-
-
-@app.command()
-def interpolate(
-    spec: SpecArgument,
-    row: Row,
-    steps: Steps,
-    model: Models,
-    teacher: Annotated[Path, typer.Option("--teacher", help="The teacher's model folder.")],
-    reference: Reference,
-    out: Out,
-    threads: Threads = None,
-) -> None:
-    """Sample along paths between two noises, student and teacher, and measure how smooth the paths are."""
-    from sfddm.evaluation.interpolation import interpolate as interpolate_row
-    from sfddm.runtime.device import leased_device
-    from sfddm.spec.experiment import load_spec
-
-    loaded = load_spec(spec)
-    with leased_device(threads) as device:
-        interpolate_row(loaded, row, steps, model, teacher, reference, out, device)
+    section, models = stages.measurement(spec, measurement, row, steps), tuple(model or ())
+    inputs = Inputs(section, str(device), samples, teacher_samples, reference, data, models, teacher)
+    write_measurement(find_measurement(measurement), inputs, out)
+    return dependencies.of_measurement(spec, measurement, row, steps)
 
 
 @app.command()
 def collect(
-    spec: SpecArgument,
+    spec: arg.SpecArgument,
     runs: Annotated[Path, typer.Option("--runs", help="The folder of one experiment's results.")],
-    out: Out,
+    out: arg.Out,
 ) -> None:
     """Gather one experiment's figures, costs and sample images."""
     from sfddm.report.collect import collect as collect_rows
-    from sfddm.spec.experiment import load_spec
+    from sfddm.spec.load import find_spec, load_spec
 
+    read = [find_spec(spec), runs / "data", runs / "reference", *runs.glob("seed-*")]
+    check_outputs(read, files=[out / "metrics.json", out / "samples.npz"])
     collect_rows(load_spec(spec), runs, out)
 
 
@@ -288,14 +271,16 @@ def report(
     out: Annotated[Path, typer.Option("--out", help="The folder to write into.")] = Path("reports"),
 ) -> None:
     """Render table.html, table.md, table.tex and metrics.json."""
-    from sfddm.report.render import render
+    from sfddm.claims import CLAIMS_FOLDER
+    from sfddm.report.render import FILES, render
 
+    check_outputs([*collected, CLAIMS_FOLDER], files=[out / name for name in FILES])
     render(collected, out)
 
 
 @app.command()
 def claims(
-    metrics: Annotated[Path, typer.Argument(metavar="[METRICS]", help="A metrics.json, or its folder.")] = METRICS,
+    metrics: Annotated[Path, typer.Argument(metavar="[METRICS]", help="A metrics.json, or its folder.")] = arg.METRICS,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Print what the papers claim and what came of it."""
@@ -320,12 +305,26 @@ def verify(
 def record(
     collected: Annotated[Path, typer.Argument(metavar="COLLECTED", help="A folder that `sfddm collect` wrote.")],
     command: Annotated[str, typer.Option("--command", help="The command that made the run, for its README.")],
-    out: Out,
+    out: arg.Out,
 ) -> None:
     """Publish a run as a small folder: table, metrics, spec, sample grid, README."""
+    from sfddm.claims import CLAIMS_FOLDER
     from sfddm.records.record import write_record
 
+    check_outputs([collected, CLAIMS_FOLDER], folders=[out])
     write_record(collected, out, command)
+
+
+@app.command()
+def provenance(
+    file: Annotated[Path, typer.Argument(help="A file or folder that a stage wrote.")],
+    why: Annotated[bool, typer.Option("--why", help="Say what changed since.")] = False,
+) -> None:
+    """Print what a result depends on: spec, code and inputs."""
+    from sfddm.records.origin import describe_origin
+
+    for line in describe_origin(file, why):
+        print(line)
 
 
 def main() -> None:

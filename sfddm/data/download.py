@@ -9,8 +9,8 @@ from urllib.parse import unquote, urlsplit
 import requests
 
 from sfddm.data.spec import Download
-from sfddm.runtime.counting import Progress
 from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.progress import Progress
 
 # What has arrived of a chunk is lost when the connection breaks, so chunks are small.
 CHUNK_BYTES = 1 << 14
@@ -127,7 +127,7 @@ class ResumingDownloader:
         name = urlsplit(response.url).path.rsplit("/", 1)[-1]
         with (
             self._partial.open("ab" if start else "wb") as file,
-            Progress(name, total, "B", start) as progress,
+            Progress(name, total, done=start, unit="bytes") as progress,
         ):
             for chunk in response.iter_content(CHUNK_BYTES):
                 file.write(chunk)

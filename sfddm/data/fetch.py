@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sfddm.data.sources import SOURCES
-from sfddm.data.spec import DataSpec, Split
+from sfddm.data.spec import Source, Split
 from sfddm.data.store import write_store
 from sfddm.data.transform import prepare
-from sfddm.runtime.counting import track
 from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.progress import track
 
 
-def fetch(data: DataSpec, out: Path) -> None:
+def fetch(data: Source, out: Path) -> None:
     """Write ``out/{split}/``, a store, for each of the data section's splits; progress goes to stderr.
 
     Each split is either whole afterwards or as it was before.
@@ -27,8 +26,8 @@ def fetch(data: DataSpec, out: Path) -> None:
             raise SfddmError(f"{data.label} {split}: {error}") from None
 
 
-def _fetch_split(data: DataSpec, split: Split, folder: Path) -> None:
-    examples = SOURCES[data.source](data, split).limited(data.limit)
+def _fetch_split(data: Source, split: Split, folder: Path) -> None:
+    examples = data.read_split(split).limited(data.limit)
     shape = (data.image_size, data.image_size, data.channels)
     write_store(
         folder,

@@ -21,6 +21,7 @@ from sfddm.data.examples import NO_LABEL, Image
 from sfddm.data.transform import Shape
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_folder, read_json, write_json
+from sfddm.runtime.outputs import file_sha256
 
 SCHEMA = 1
 IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
@@ -62,7 +63,7 @@ def write_store(
     Images are written as they come, so a store may be larger than memory.
 
     Args:
-        folder: the store; replaced if it exists.
+        folder: the store; replaced where it is one that was written here, unchanged.
         label: how figures from these images are labelled.
         source: the spec's data section as JSON, for the manifest.
         shape: (H, W, C) of every image.
@@ -96,48 +97,23 @@ def write_store(
         write_json(
             temporary / MANIFEST,
             {**content, "schema": SCHEMA, "label": label, "source": dict(source), "digest": _digest(content)},
+            with_digest=True,
         )
 
 
 def open_store(folder: Path) -> Store:
-    """Open a store. Sizes and shapes are checked against the manifest; contents are checked by
-    ``verify_store``.
+    """Open a store and check the sha256 of its files, which reads all of it: a second for a gigabyte.
 
     Raises:
-        SfddmError: the folder is missing, incomplete, truncated or inconsistent with its manifest.
+        SfddmError: the folder or a file is missing, or a file's content is not what the manifest says.
     """
     if not folder.is_dir():
         raise SfddmError(f"{folder}: no such store; write it with `sfddm fetch`")
-    manifest = read_json(folder / MANIFEST)
-    content = _checked_content(folder, manifest)
-    count, *shape = content["shape"]
-    return Store(
-        folder=folder,
-        images=_map_array(folder / IMAGES, (count, *shape), np.dtype(np.uint8)),
-        labels=_map_array(folder / LABELS, (count,), np.dtype(np.int64)),
-        manifest=manifest,
-        digest=manifest["digest"],
-    )
-
-
-def verify_store(folder: Path) -> Store:
-    """Open a store and check the sha256 of its files; reads all of it.
-
-    Raises:
-        SfddmError: as ``open_store``, or a file's content is not what the manifest says.
-    """
-    store = open_store(folder)
-    for name, expected in store.manifest["sha256"].items():
-        found = file_sha256(folder / name)
-        if found != expected:
-            raise SfddmError(f"{folder / name}: its sha256 is {found} but the manifest says {expected}; fetch it again")
-    return store
-
-
-def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file's content in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    manifest = read_json(folder / MANIFEST, needs_digest=True)
+    if manifest.get("schema") != SCHEMA:
+        raise SfddmError(f"{folder / MANIFEST}: not the manifest of a store with schema {SCHEMA}; fetch it again")
+    images, labels = (_map_array(folder / name, manifest["sha256"][name]) for name in (IMAGES, LABELS))
+    return Store(folder, images, labels, manifest, manifest["digest"])
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
@@ -176,32 +152,11 @@ def _digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _checked_content(folder: Path, manifest: Any) -> dict[str, Any]:
-    path = folder / MANIFEST
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-        raise SfddmError(f"{path}: not the manifest of a store with schema {SCHEMA}; fetch it again")
-    keys = ("count", "shape", "class_names", "sha256")
-    missing = [key for key in (*keys, "label", "source", "digest") if key not in manifest]
-    if missing:
-        raise SfddmError(f"{path}: the key {missing[0]} is missing; fetch it again")
-    content = {key: manifest[key] for key in keys}
-    if manifest["digest"] != _digest(content):
-        raise SfddmError(f"{path}: its digest does not fit its content; fetch it again")
-    return content
-
-
-def _map_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _map_array(path: Path, expected: str) -> NDArray[Any]:
     try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        found = file_sha256(path)
     except FileNotFoundError:
-        raise SfddmError(f"{path}: no such file; the store is incomplete, fetch it again") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise SfddmError(f"{path}: truncated or not an npy file ({error}); fetch it again") from None
-    if mapped.shape != shape or mapped.dtype != dtype:
-        raise SfddmError(
-            f"{path}: holds {mapped.dtype} {mapped.shape}, the manifest says {dtype} {shape}; fetch it again"
-        )
-    surplus = path.stat().st_size - mapped.offset - mapped.nbytes
-    if surplus:
-        raise SfddmError(f"{path}: {surplus} bytes longer than its header says; fetch it again")
-    return mapped
+        raise SfddmError(f"{path}: no such file; `sfddm fetch` writes it") from None
+    if found != expected:
+        raise SfddmError(f"{path}: its sha256 is {found}, but the manifest says {expected}; fetch it again")
+    return np.load(path, mmap_mode="r", allow_pickle=False)

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sfddm.networks.denoiser import FrozenDenoiser
-
 PredictionKind = Literal["epsilon", "v", "x0", "consistency"]
 
 
@@ -115,16 +113,6 @@ def x0_of_move(z: Tensor, z_next: Tensor, level: NoiseLevel, level_next: NoiseLe
     """
     ratio = level_next.sigma / level.sigma
     return (z_next - ratio * z) / (level_next.signal - ratio * level.signal)
-
-
-def level_or_clean(teacher: FrozenDenoiser, t: Tensor) -> NoiseLevel:
-    """Return the teacher's level at t (B,), and the clean level where t is negative; (B, 1, 1, 1) each."""
-    level = teacher.level(t.clamp(min=teacher.steps.index_set[0]))  # an index it knows; replaced where t < 0
-    clean = (t < 0).view(-1, 1, 1, 1)
-    return NoiseLevel(
-        level.signal.masked_fill(clean, CLEAN.signal),  # type: ignore[union-attr]
-        level.sigma.masked_fill(clean, CLEAN.sigma),  # type: ignore[union-attr]
-    )
 
 
 def mean_squared_error(prediction: Tensor, target: Tensor) -> Tensor:

@@ -38,12 +38,12 @@ def initial_noise(seed: int, first: int, count: int, shape: tuple[int, ...]) -> 
     return np.stack([_normal(_generator(seed, _INITIAL, first + k), shape) for k in range(count)])
 
 
-def sample_labels(first: int, count: int, classes: int | None) -> NDArray[np.int64] | None:
+def sample_labels(first: int, count: int, classes: int | None) -> NDArray[np.int64]:
     """Return (count,) the classes of samples ``first`` ..: k modulo n for sample k, so that all are equally frequent.
 
-    None where there are no classes.
+    -1 where there are no classes. For whoever samples; all others read the labels that are stored with the samples.
     """
-    return None if classes is None else np.arange(first, first + count) % classes
+    return np.full(count, -1) if classes is None else np.arange(first, first + count) % classes
 
 
 def step_noise(seed: int, step: int, first: int, count: int, shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -47,7 +47,8 @@ class Schedule:
     @property
     def alphas(self) -> Float64:
         """(T,) per-step alphas: ``alphas_bar[k] / alphas_bar[k - 1]``, with 1 before the first."""
-        return self.alphas_bar / np.concatenate([[1.0], self.alphas_bar[:-1]])
+        alphas: Float64 = self.alphas_bar / np.concatenate([[1.0], self.alphas_bar[:-1]])
+        return alphas
 
     @property
     def betas(self) -> Float64:

@@ -1,27 +1,16 @@
-"""The registry: every module in this folder that defines a ``Method`` is a method, found by its name."""
+"""Ways to sample in few steps, one file each; ``base`` is their contract with everything else."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from functools import cache
-
 from sfddm.diffusion.schedule import Schedule
-from sfddm.methods.base import Method, MethodOptions
-from sfddm.runtime.errors import SfddmError
+from sfddm.methods.base import Method
+from sfddm.methods.options import MethodOptions
+from sfddm.runtime import registry
 
 
-@cache
 def all_methods() -> dict[str, type[Method]]:
     """Return every method by name, in alphabetical order."""
-    found: dict[str, type[Method]] = {}
-    for module in pkgutil.iter_modules(__path__):
-        if module.name == "base":
-            continue
-        for value in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
-            if isinstance(value, type) and issubclass(value, Method) and "name" in vars(value):
-                found[value.name] = value
-    return dict(sorted(found.items()))
+    return registry.entries(__name__, Method)  # type: ignore[type-abstract]
 
 
 def find_method(name: str) -> type[Method]:
@@ -30,10 +19,7 @@ def find_method(name: str) -> type[Method]:
     Raises:
         SfddmError: there is none.
     """
-    methods = all_methods()
-    if name not in methods:
-        raise SfddmError(f"method: there is no method {name!r}; known: {', '.join(methods)}")
-    return methods[name]
+    return registry.find(__name__, Method, name, "method")  # type: ignore[type-abstract]
 
 
 def make_method(options: MethodOptions, schedule: Schedule) -> Method:

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from sfddm.diffusion.index_sets import make_index_set
-from sfddm.diffusion.process import PredictionKind, ddim_move, mean_squared_error, q_sample
-from sfddm.methods.base import Beside, Fold, Loss, Method, MethodOptions
+from sfddm.diffusion.process import ddim_move, mean_squared_error, q_sample
+from sfddm.methods.base import Method, Plan, Training
+from sfddm.methods.options import MethodOptions
+from sfddm.objectives.terms import Batch, Evaluations, Loss, Networks
 from sfddm.runtime.errors import SfddmError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from sfddm.diffusion.draws import Draws
     from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+    from sfddm.objectives.objective import Objective
 
 
 class ConsistencyOptions(MethodOptions):
@@ -48,7 +50,6 @@ class Consistency(Method):
     reference = "Song, Dhariwal, Chen & Sutskever 2023, arXiv 2303.01469"
     Options = ConsistencyOptions
     options: ConsistencyOptions
-    teacher_evaluations = 2  # the teacher's step and the target
 
     def path(self) -> tuple[int, ...]:
         """Return the N teacher indices on which f is trained; the first is where f returns its input."""
@@ -67,40 +68,28 @@ class Consistency(Method):
             )
         return tuple(path[1 + k] for k in make_index_set("linspace", len(path) - 1, steps))
 
-    def folds(self, steps: int) -> tuple[Fold, ...]:
-        """One for all step counts."""
-        self.index_set(steps)
-        return (Fold("all", self.path()),)
+    def plan(self, steps: int) -> Plan:
+        """One training for all step counts, of a consistency function whatever the teacher predicts."""
+        return self.plan_of(steps, self.training("all", self.path(), prediction="consistency"))
 
-    def prediction(self, teacher: PredictionKind) -> PredictionKind:
-        """A consistency function, whatever the teacher predicts."""
-        return "consistency"
+    def objective(self, training: Training, student: Denoiser, teacher: FrozenDenoiser) -> Objective:
+        """Keep a moving average of the student, which gives the target."""
+        from sfddm.objectives.objective import Objective
 
-    @property
-    def target_decay(self) -> float | None:
-        """The target is a moving average of the student."""
-        return self.options.target_decay
+        asked = Evaluations(teacher=2)  # the teacher's step and the target
+        return Objective(student, teacher, self.loss, evaluations=asked, average_decay=self.options.target_decay)
 
-    def loss(
-        self,
-        student: Denoiser,
-        teacher: FrozenDenoiser,
-        x0: Tensor,
-        noise: Tensor,
-        k: Tensor,
-        beside: Beside | None = None,
-    ) -> Loss:
+    def loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
         """Return || f(x_{n+1}, t_{n+1}) - f_target(x_n, t_n) ||^2, where the teacher's DDIM step led from n + 1 to n.
 
         At the first point f returns its input and the loss is 0. The squared distance is one of the three of the paper;
-        its best one, LPIPS, needs weights that are not at hand offline. Shapes as in :meth:`Method.loss`.
+        its best one, LPIPS, needs weights that are not at hand offline.
         """
-        assert beside is not None
-        assert beside.moving_average is not None
+        student, teacher, k = networks.student, networks.teacher, batch.k
+        assert networks.average is not None
         t, t_before = student.index_set[k], student.index_set[(k - 1).clamp(min=0)]  # (B,)
-        x = q_sample(x0, noise, student.level(t))
+        x = q_sample(batch.x0, batch.noise, student.level(t))
         x_before = ddim_move(teacher.predict(x, t), teacher.level(t_before))
-        total = mean_squared_error(
-            student.predict(x, t).x0, beside.moving_average.predict(x_before, t_before).x0
-        ).mean()
+        target = networks.average.predict(x_before, t_before).x0
+        total = mean_squared_error(student.predict(x, t).x0, target).mean()
         return Loss(total, {"x0": total.detach()})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sfddm.methods.base import Method
+from sfddm.methods.base import Method, Plan
 
 
 class DDIM(Method):
@@ -11,3 +11,7 @@ class DDIM(Method):
     name = "ddim"
     title = "DDIM"
     reference = "Song, Meng & Ermon 2021, arXiv 2010.02502"
+
+    def plan(self, steps: int) -> Plan:
+        """Nothing is trained."""
+        return self.plan_of(steps)

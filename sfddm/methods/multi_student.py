@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from sfddm.diffusion.partition import equal_parts, random_parts
 from sfddm.diffusion.process import mean_absolute_error, mean_squared_error, q_sample, training_target
-from sfddm.methods.base import Beside, Fold, Loss, Method, MethodOptions, Pairs, StepCount, TrainingOptions
+from sfddm.methods.base import Method, Plan, Share, Training
+from sfddm.methods.options import MethodOptions, StepCount, TrainingOptions
+from sfddm.objectives.terms import Batch, Evaluations, Loss, Networks, Pairs
 from sfddm.runtime.errors import SfddmError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from sfddm.data.store import Store
+    from sfddm.diffusion.draws import Draws
     from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
-    from sfddm.spec.experiment import Spec
+    from sfddm.objectives.objective import Objective
 
 
 class MultiStudentOptions(MethodOptions):
@@ -71,147 +72,96 @@ class MultiStudent(Method):
     reference = "Song et al. 2024, arXiv 2410.23274; DMD: Yin et al. 2024, arXiv 2311.18828"
     Options = MultiStudentOptions
     options: MultiStudentOptions
-    further_draws = 2
 
-    @property
-    def student_evaluations(self) -> float:  # type: ignore[override]
-        """G and mu_fake on its image in every step; G on the noise of a pair in the student's own steps."""
-        return 2 + (self.options.regression_weight > 0) / self.options.fake_ratio
-
-    @property
-    def teacher_evaluations(self) -> float:  # type: ignore[override]
-        """mu_real and, without gradient, mu_fake in the student's own steps."""
-        return 2 / self.options.fake_ratio
-
-    def folds(self, steps: int) -> tuple[Fold, ...]:
+    def plan(self, steps: int) -> Plan:
         """TSM once, if it is asked for; then DM, and ADM if it is asked for, for each student.
 
         Raises:
-            SfddmError: more than one step is asked for.
+            SfddmError: more than one step is asked for, or the listed parts are not ``students``.
         """
         if steps != 1:
             raise SfddmError(f"steps: a student makes an image in 1 step, not in {steps}")
-        last, count = self.index_set(1), self.options.students
-        start = "1.tsm" if self.options.score_matching else None
-        folds = [Fold("1.tsm", tuple(range(self.timesteps)), stage="tsm")] if start else []
-        for i in range(count):
-            part = (i, count) if count > 1 else None
-            folds.append(Fold(f"1.dm-{i}", last, start=start, stage="dm", part=part))
-            if self.options.adversarial:
-                folds.append(Fold(f"1.adm-{i}", last, start=f"1.dm-{i}", stage="adm", part=part))
-        return tuple(folds)
+        chosen, last = self.options, self.index_set(1)
+        trainings, start = [], None
+        if chosen.score_matching:
+            start, every = "1.tsm", tuple(range(self.timesteps))
+            trainings.append(self.training(start, every, stage="tsm", options=chosen.score_matching))
+        for i in range(chosen.students):
+            details: dict[str, Any] = {"share": self._share(i), "pairs": chosen.regression_weight > 0}
+            trainings.append(self.training(f"1.dm-{i}", last, start=start, stage="dm", **details))
+            if chosen.adversarial:
+                details |= {"start": f"1.dm-{i}", "options": chosen.adversarial}
+                trainings.append(self.training(f"1.adm-{i}", last, stage="adm", **details))
+        final = "adm" if chosen.adversarial else "dm"
+        return self.plan_of(steps, *trainings, sampled=tuple(f"1.{final}-{i}" for i in range(chosen.students)))
 
-    def sampled_folds(self, steps: int) -> tuple[Fold, ...]:
-        """Each student's last stage."""
-        last = "adm" if self.options.adversarial else "dm"
-        return tuple(fold for fold in self.folds(steps) if fold.stage == last)
+    def _share(self, i: int) -> Share | None:
+        count, partition = self.options.students, self.options.partition
+        if count == 1:
+            return None
+        if isinstance(partition, tuple) and len(partition) != count:
+            raise SfddmError(f"partition: must list the classes of {count} students, not of {len(partition)}")
+        return Share(i, count, partition, of_pairs=self.options.filter_pairs)
 
-    def training(self, fold: Fold) -> TrainingOptions | None:
-        """Return the stage's own training."""
-        own = {"tsm": self.options.score_matching, "adm": self.options.adversarial}
-        return own.get(fold.stage, self.options.training)
+    def objective(self, training: Training, student: Denoiser, teacher: FrozenDenoiser) -> Objective:
+        """Train mu_fake, a copy of the teacher, beside the student; for ADM also a critic on its middle features.
 
-    def classes_of_part(self, fold: Fold, store: Store, spec: Spec) -> tuple[int, ...] | None:
-        """Return the classes that the fold's student is responsible for.
-
-        Raises:
-            SfddmError: the network knows no classes, or the listed parts do not cover each class once.
+        In every step G and mu_fake on its image are evaluated; in the student's own steps G on the noise of a pair, and
+        without gradient mu_real and mu_fake.
         """
-        if fold.part is None:
-            return None
-        if spec.network.classes is None:
-            raise SfddmError("students: several students need classes; give network.classes")
-        i, count = fold.part
-        classes, partition = tuple(range(spec.network.classes)), self.options.partition
-        if partition == "consecutive":
-            return equal_parts(classes, count)[i]
-        if partition == "random":
-            return random_parts(classes, count, seed=0)[i]
-        if partition == "k-means":
-            from sfddm.diffusion.partition import clustered_parts
-            from sfddm.training.class_features import class_means
-
-            return clustered_parts(class_means(store, spec), count, seed=0)[i]
-        if len(partition) != count or sorted(c for part in partition for c in part) != list(classes):
-            raise SfddmError(f"partition: must list {count} parts that hold each of {len(classes)} classes once")
-        return partition[i]
-
-    def needs_pairs(self, fold: Fold) -> bool:
-        """DM with a regression weight does, and ADM, which goes on from it."""
-        return fold.stage in ("dm", "adm") and self.options.regression_weight > 0
-
-    def filters_pairs(self, fold: Fold) -> bool:
-        """As the option says."""
-        return self.options.filter_pairs and fold.part is not None
-
-    @property
-    def companion_rate(self) -> float:
-        """As the option says."""
-        return self.options.fake_learning_rate_factor
-
-    @property
-    def initialisation(self) -> Literal["teacher", "random"]:
-        """The teacher's weights, for what starts from no other fold and has no network of its own."""
-        return "teacher"
-
-    def companions(self, fold: Fold, student: Denoiser, teacher: Denoiser) -> nn.ModuleDict | None:
-        """mu_fake, a copy of the teacher; for ADM also the critic on its middle features."""
-        if fold.stage == "tsm":
-            return None
         import copy
 
         from torch.nn import ModuleDict
 
-        from sfddm.networks.build import Critic, middle_width
+        from sfddm.networks.auxiliary import Critic
+        from sfddm.objectives.objective import Objective
 
-        fake = copy.deepcopy(teacher).requires_grad_(True)
-        if fold.stage == "dm":
-            return ModuleDict({"fake": fake})
-        return ModuleDict({"fake": fake, "critic": Critic(middle_width(teacher.network))})
+        if training.stage == "tsm":
+            return Objective(student, teacher, score_matching_loss, evaluations=self._evaluations())
+        auxiliary = ModuleDict({"fake": copy.deepcopy(teacher.denoiser).requires_grad_(True)})
+        if training.stage == "adm":
+            auxiliary["critic"] = Critic(teacher.denoiser.network.bottleneck_width)
+        return Objective(
+            student,
+            teacher,
+            self.loss,
+            evaluations=self._evaluations(),
+            auxiliary=auxiliary,
+            auxiliary_rate=self.options.fake_learning_rate_factor,
+            draws=("match", "fake"),
+        )
 
-    def loss(
-        self,
-        student: Denoiser,
-        teacher: FrozenDenoiser,
-        x0: Tensor,
-        noise: Tensor,
-        k: Tensor,
-        beside: Beside | None = None,
-    ) -> Loss:
-        """Return the stage's loss; shapes as in :meth:`Method.loss`, k is 0 throughout but in TSM."""
-        assert beside is not None
-        if beside.fold.stage == "tsm":
-            return score_matching_loss(student, teacher, x0, noise, k)
-        assert beside.companions is not None
-        assert beside.noise is not None
-        assert beside.uniform is not None
-        fake: Any = beside.companions["fake"].given(beside.labels)  # type: ignore[operator]
-        critic = beside.companions["critic"] if beside.fold.stage == "adm" else None
-        made = generate(student, noise)  # (B, C, H, W)
-        t_match, t_fake = (self._level_index(uniform) for uniform in beside.uniform)
+    def _evaluations(self) -> Evaluations:
+        ratio = self.options.fake_ratio
+        return Evaluations(student=2 + (self.options.regression_weight > 0) / ratio, teacher=2 / ratio)
+
+    def loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
+        """Return the loss of DM, or of ADM where there is a critic; k is 0 throughout."""
+        student, teacher = networks.student, networks.teacher
+        fake: Any = networks.auxiliary["fake"].given(batch.labels)  # type: ignore[operator]
+        critic = networks.auxiliary["critic"] if "critic" in networks.auxiliary else None  # noqa: SIM401 (a ModuleDict)
+        made = generate(student, batch.noise)  # (B, C, H, W)
+        t_match, t_fake = (self._level_index(draws.uniform(name)) for name in ("match", "fake"))
         parts = {}
-        fake_loss = denoising_error(fake, made.detach(), beside.noise[1], t_fake).mean()
+        fake_loss = denoising_error(fake, made.detach(), draws.normal("fake"), t_fake).mean()
         parts["fake"] = fake_loss.detach()
         if critic is not None:
-            critic_loss = critic_error(fake, critic, x0, made.detach(), beside.noise[1], t_fake)
+            critic_loss = critic_error(fake, critic, batch.x0, made.detach(), draws.normal("fake"), t_fake)
             fake_loss = fake_loss + critic_loss
             parts["critic"] = critic_loss.detach()
-        if beside.step % self.options.fake_ratio:
+        if batch.step % self.options.fake_ratio:
             return Loss(fake_loss, parts, trains_student=False)
-        direction = distribution_gradient(fake, teacher, made.detach(), beside.noise[0], t_match)
+        direction = distribution_gradient(fake, teacher, made.detach(), draws.normal("match"), t_match)
         # Half the squared distance to where the gradient leads: its gradient is the gradient.
         matching = 0.5 * mean_squared_error(made, (made - direction).detach()).mean()
         total = self.options.distribution_weight * matching
         parts["matching"] = matching.detach()
-        if beside.pairs is not None:
-            regression = self._regression(student, beside.pairs)
+        if batch.pairs is not None:
+            regression = self._regression(student, batch.pairs)
             total = total + self.options.regression_weight * regression
             parts["regression"] = regression.detach()
         if critic is not None:
-            from sfddm.networks.build import held_fixed
-
-            with held_fixed(beside.companions):
-                fooled = softplus_mean(-critic(fake.middle_features(*noised(fake, made, beside.noise[0], t_match))))
+            fooled = generator_error(networks, fake, critic, *noised(fake, made, draws.normal("match"), t_match))
             total = total + self.options.adversarial_weight * fooled
             parts["fooled"] = fooled.detach()
         return Loss(total + fake_loss, parts)
@@ -240,16 +190,17 @@ def noised(denoiser: Denoiser, images: Tensor, noise: Tensor, t: Tensor) -> tupl
     return q_sample(images, noise, denoiser.level(t)), t
 
 
-def score_matching_loss(student: Denoiser, teacher: FrozenDenoiser, x0: Tensor, noise: Tensor, k: Tensor) -> Loss:
+def score_matching_loss(networks: Networks, batch: Batch, draws: Draws) -> Loss:
     """Return E || mu_student(x_t, t) - mu_teacher(x_t, t) ||^2 on noised real images, weighed as in the prediction.
 
     MSD's stage 0 with lambda_t such that the error is one of what the student predicts (in v: 1 + 1/SNR of the error in
     noise), so that no step goes without a gradient.
     """
-    t = student.index_set[k]  # (B,)
+    student = networks.student
+    t = student.index_set[batch.k]  # (B,)
     level = student.level(t)
-    x_t = q_sample(x0, noise, level)
-    said, target = student.predict(x_t, t), teacher.predict(x_t, t)
+    x_t = q_sample(batch.x0, batch.noise, level)
+    said, target = student.predict(x_t, t), networks.teacher.predict(x_t, t)
     total = mean_squared_error(
         training_target(student.prediction, said.x0, said.eps, level),
         training_target(student.prediction, target.x0, target.eps, level),
@@ -295,6 +246,14 @@ def critic_error(fake: Denoiser, critic: nn.Module, real: Tensor, made: Tensor, 
     of_real = critic(fake.middle_features(*noised(fake, real, noise, t)))
     of_made = critic(fake.middle_features(*noised(fake, made, noise, t)))
     return softplus_mean(-of_real) + softplus_mean(of_made)
+
+
+def generator_error(networks: Networks, fake: Denoiser, critic: nn.Module, noised_made: Tensor, t: Tensor) -> Tensor:
+    """Return the generator's loss against the critic, which it does not change."""
+    from sfddm.networks.auxiliary import held_fixed
+
+    with held_fixed(networks.auxiliary):  # type: ignore[arg-type]
+        return softplus_mean(-critic(fake.middle_features(noised_made, t)))
 
 
 def softplus_mean(values: Tensor) -> Tensor:

@@ -17,14 +17,18 @@ from pydantic import Field
 
 from sfddm.diffusion.partition import Parts, equal_log_snr_parts, equal_parts, parts_at
 from sfddm.diffusion.process import mean_squared_error, q_sample, training_target
-from sfddm.methods.base import Beside, Fold, Loss, Method, MethodOptions, TrainingOptions
+from sfddm.methods.base import Method, Plan, Training
+from sfddm.methods.options import MethodOptions, TrainingOptions
+from sfddm.objectives.terms import Batch, Loss, Networks
 from sfddm.runtime.errors import SfddmError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
+    from sfddm.diffusion.draws import Draws
     from sfddm.diffusion.process import Prediction
     from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+    from sfddm.objectives.objective import Objective
 
 
 class OneToManyOptions(MethodOptions):
@@ -72,55 +76,42 @@ class OneToMany(Method):
             raise SfddmError(f"partition: {count} students need {count - 1} boundaries, {len(partition)} are listed")
         return parts_at(index_set, list(partition))
 
-    def folds(self, steps: int) -> tuple[Fold, ...]:
+    def plan(self, steps: int) -> Plan:
         """The shared phase, if there is one, then the ranges; they depend on ``steps`` only under ``student_of``."""
-        self.index_set(steps)
-        ranges = self.ranges(steps)
+        ranges, start = self.ranges(steps), self.options.initialisation
         place = f"{steps}." if self.options.student_of else ""
-        shared = f"{place}shared" if self.options.shared_training else None
-        first = (Fold(shared, tuple(t for part in ranges for t in part), stage="shared"),) if shared else ()
-        return first + tuple(
-            Fold(f"{place}range-{i}", part, start=shared, stage="range") for i, part in enumerate(ranges)
-        )
+        trainings, shared = [], None
+        if self.options.shared_training:
+            shared, every = f"{place}shared", tuple(t for part in ranges for t in part)
+            length = self.options.shared_training
+            trainings.append(self.training(shared, every, initialisation=start, options=length))
+        names = tuple(f"{place}range-{i}" for i in range(len(ranges)))
+        for name, part in zip(names, ranges, strict=True):
+            trainings.append(self.training(name, part, start=shared, initialisation=start))
+        return self.plan_of(steps, *trainings, sampled=names)
 
-    def sampled_folds(self, steps: int) -> tuple[Fold, ...]:
-        """The ranges."""
-        return tuple(fold for fold in self.folds(steps) if fold.stage == "range")
+    def objective(self, training: Training, student: Denoiser, teacher: FrozenDenoiser) -> Objective:
+        """Learn a linear map from the student's features to the teacher's, where features are compared."""
+        from sfddm.objectives.objective import Objective
 
-    def training(self, fold: Fold) -> TrainingOptions | None:
-        """Return the shared phase's own training, or the ranges'."""
-        return self.options.shared_training if fold.stage == "shared" else self.options.training
-
-    @property
-    def initialisation(self) -> Literal["teacher", "random"]:
-        """As the option says."""
-        return self.options.initialisation
-
-    def companions(self, fold: Fold, student: Denoiser, teacher: Denoiser) -> nn.ModuleDict | None:
-        """The linear map from the student's features to the teacher's, where features are compared."""
         if not self.options.feature_weight:
-            return None
-        from sfddm.networks.build import feature_projection
+            return Objective(student, teacher, self.loss)
+        from torch.nn import ModuleDict
 
-        return feature_projection(student, teacher)
+        ours, theirs = student.network, teacher.denoiser.network
+        projection = ours.linear_map(ours.feature_width, theirs.feature_width)
+        return Objective(student, teacher, self.loss, auxiliary=ModuleDict({"projection": projection}))
 
-    def loss(
-        self,
-        student: Denoiser,
-        teacher: FrozenDenoiser,
-        x0: Tensor,
-        noise: Tensor,
-        k: Tensor,
-        beside: Beside | None = None,
-    ) -> Loss:
+    def loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
         """Return the equation above, in the quantity that the student predicts, plus the weighted feature term.
 
         For a network that predicts the noise it is the equation itself; in v it keeps a gradient at the steps that hold
-        almost no signal. Shapes as in :meth:`Method.loss`.
+        almost no signal.
         """
-        t = student.index_set[k]  # (B,)
+        student, teacher = networks.student, networks.teacher
+        t = student.index_set[batch.k]  # (B,)
         level = student.level(t)
-        x_t = q_sample(x0, noise, level)  # (B, C, H, W)
+        x_t = q_sample(batch.x0, batch.noise, level)  # (B, C, H, W)
 
         def quantity(prediction: Prediction) -> Tensor:
             return training_target(student.prediction, prediction.x0, prediction.eps, level)
@@ -128,11 +119,9 @@ class OneToMany(Method):
         if not self.options.feature_weight:
             output = mean_squared_error(quantity(student.predict(x_t, t)), quantity(teacher.predict(x_t, t))).mean()
             return Loss(output, {"output": output.detach()})
-        assert beside is not None
-        assert beside.companions is not None
         target, target_features = teacher.with_features(x_t, t)
         prediction, features = student.with_features(x_t, t)
         output = mean_squared_error(quantity(prediction), quantity(target)).mean()
-        feature_error = mean_squared_error(beside.companions["projection"](features), target_features).mean()
+        feature_error = mean_squared_error(networks.auxiliary["projection"](features), target_features).mean()
         total = output + self.options.feature_weight * feature_error
         return Loss(total, {"output": output.detach(), "features": feature_error.detach()})

@@ -12,19 +12,22 @@ from pydantic import Field
 
 from sfddm.diffusion.process import (
     ddim_move,
-    level_or_clean,
     mean_squared_error,
     q_sample,
     signal_to_noise,
     x0_of_move,
 )
-from sfddm.methods.base import Beside, Fold, Loss, Method, MethodOptions
+from sfddm.methods.base import Method, Plan, Training
+from sfddm.methods.options import MethodOptions
+from sfddm.objectives.terms import Batch, Evaluations, Loss, Networks
 from sfddm.runtime.errors import SfddmError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from sfddm.diffusion.draws import Draws
     from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+    from sfddm.objectives.objective import Objective
 
 
 class ProgressiveOptions(MethodOptions):
@@ -44,9 +47,8 @@ class Progressive(Method):
     reference = "Salimans & Ho 2022, arXiv 2202.00512"
     Options = ProgressiveOptions
     options: ProgressiveOptions
-    teacher_evaluations = 2
 
-    def folds(self, steps: int) -> tuple[Fold, ...]:
+    def plan(self, steps: int) -> Plan:
         """start/2, start/4, ... down to ``steps``.
 
         Raises:
@@ -63,25 +65,26 @@ class Progressive(Method):
         if not counts or count != steps:
             raise SfddmError(f"steps: halving from {start} does not reach {steps}; allowed are {start} / 2^n")
         names: list[str | None] = [None, *map(str, counts)]
-        return tuple(
-            Fold(str(count), self.index_set(count), teacher) for count, teacher in zip(counts, names[:-1], strict=True)
+        folds = (
+            self.training(str(count), self.index_set(count), teacher=before)
+            for count, before in zip(counts, names[:-1], strict=True)
         )
+        return self.plan_of(steps, *folds)
 
-    def loss(
-        self,
-        student: Denoiser,
-        teacher: FrozenDenoiser,
-        x0: Tensor,
-        noise: Tensor,
-        k: Tensor,
-        beside: Beside | None = None,
-    ) -> Loss:
+    def objective(self, training: Training, student: Denoiser, teacher: FrozenDenoiser) -> Objective:
+        """Ask the teacher for two steps."""
+        from sfddm.objectives.objective import Objective
+
+        return Objective(student, teacher, self.loss, evaluations=Evaluations(teacher=2))
+
+    def loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
         """Return max(1, SNR) || x_target - x_student(z_t) ||^2 (Algorithm 2, with the truncated-SNR weight).
 
-        The weight makes it the larger of the errors in x0 and in noise. Shapes as in :meth:`Method.loss`.
+        The weight makes it the larger of the errors in x0 and in noise.
         """
-        t = student.index_set[k]  # (B,)
-        z_t = q_sample(x0, noise, student.level(t))
+        student, teacher = networks.student, networks.teacher
+        t = student.index_set[batch.k]  # (B,)
+        z_t = q_sample(batch.x0, batch.noise, student.level(t))
         target = distillation_target(teacher, z_t, t, stride=teacher.steps.timesteps // len(student.index_set))
         weight = signal_to_noise(student.level(t)).clamp(min=1)
         total = (weight * mean_squared_error(student.predict(z_t, t).x0, target)).mean()
@@ -100,7 +103,7 @@ def distillation_target(teacher: FrozenDenoiser, z_t: Tensor, t: Tensor, stride:
         t: (B,) the student's step, as teacher indices.
         stride: distance of the student's steps in teacher indices, even.
     """
-    middle, there = teacher.level(t - stride // 2), level_or_clean(teacher, t - stride)
+    middle, there = teacher.level(t - stride // 2), teacher.level_or_clean(t - stride)
     z_middle = ddim_move(teacher.predict(z_t, t), middle)
     z_there = ddim_move(teacher.predict(z_middle, t - stride // 2), there)
     return x0_of_move(z_t, z_there, teacher.level(t), there)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from sfddm.methods.base import Beside, Fold, Loss, Method
+from sfddm.methods.base import Method, Plan, Training
 from sfddm.methods.teacher import denoising_loss
+from sfddm.objectives.terms import Batch, Evaluations, Loss, Networks
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from sfddm.diffusion.draws import Draws
     from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+    from sfddm.objectives.objective import Objective
 
 
 class Scratch(Method):
@@ -19,25 +20,17 @@ class Scratch(Method):
     name = "scratch"
     title = "From scratch"
     reference = "Ho, Jain & Abbeel 2020, arXiv 2006.11239, on T' steps"
-    teacher_evaluations = 0
 
-    def folds(self, steps: int) -> tuple[Fold, ...]:
-        """One; the teacher lends its architecture and its schedule, nothing else."""
-        return (Fold(str(steps), self.index_set(steps)),)
+    def plan(self, steps: int) -> Plan:
+        """One training; the teacher lends its architecture and its schedule, nothing else."""
+        return self.plan_of(steps, self.training(str(steps), self.index_set(steps), initialisation="random"))
 
-    @property
-    def initialisation(self) -> Literal["teacher", "random"]:
-        """Random."""
-        return "random"
+    def objective(self, training: Training, student: Denoiser, teacher: FrozenDenoiser) -> Objective:
+        """Ask the student alone."""
+        from sfddm.objectives.objective import Objective
 
-    def loss(
-        self,
-        student: Denoiser,
-        teacher: FrozenDenoiser,
-        x0: Tensor,
-        noise: Tensor,
-        k: Tensor,
-        beside: Beside | None = None,
-    ) -> Loss:
-        """Return the denoising loss at the student's own steps. Shapes as in :meth:`Method.loss`."""
-        return denoising_loss(student, x0, noise, k)
+        return Objective(student, teacher, self.loss, evaluations=Evaluations(student=1, teacher=0))
+
+    def loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
+        """Return the denoising loss at the student's own steps."""
+        return denoising_loss(networks.student, batch)

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from sfddm.diffusion.process import mean_absolute_error, mean_squared_error, q_sample, signal_to_noise
-from sfddm.methods.base import Beside, Fold, Loss, Method, MethodOptions
+from sfddm.methods.base import Method, Plan
+from sfddm.methods.options import MethodOptions
+from sfddm.objectives.terms import Batch, Loss, Networks
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+    from sfddm.diffusion.draws import Draws
 
 
 class SFDDMOptions(MethodOptions):
@@ -54,35 +54,21 @@ class SFDDM(Method):
     Options = SFDDMOptions
     options: SFDDMOptions
 
-    def folds(self, steps: int) -> tuple[Fold, ...]:
-        """One, straight from the teacher."""
-        return (Fold(str(steps), self.index_set(steps)),)
+    def plan(self, steps: int) -> Plan:
+        """One training, straight from the teacher."""
+        index_set, start = self.index_set(steps), self.options.initialisation
+        seen = index_set if self.options.conditioning == "teacher-index" else tuple(range(len(index_set)))
+        return self.plan_of(steps, self.training(str(steps), index_set, conditioning=seen, initialisation=start))
 
-    @property
-    def initialisation(self) -> Literal["teacher", "random"]:
-        """As the option says."""
-        return self.options.initialisation
-
-    def conditioning(self, index_set: tuple[int, ...]) -> tuple[int, ...]:
-        """The teacher's indices, or the student's own 0 .. T' - 1."""
-        return index_set if self.options.conditioning == "teacher-index" else tuple(range(len(index_set)))
-
-    def loss(
-        self,
-        student: Denoiser,
-        teacher: FrozenDenoiser,
-        x0: Tensor,
-        noise: Tensor,
-        k: Tensor,
-        beside: Beside | None = None,
-    ) -> Loss:
+    def loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
         """Return the equation above as a mean over steps, images and pixels, plus the weighted feature term.
 
-        Shapes as in :meth:`Method.loss`; section 3.5 of the paper.
+        Section 3.5 of the paper.
         """
-        t = student.index_set[k]  # (B,)
+        student, teacher = networks.student, networks.teacher
+        t = student.index_set[batch.k]  # (B,)
         level = student.level(t)
-        x_t = q_sample(x0, noise, level)  # (B, C, H, W)
+        x_t = q_sample(batch.x0, batch.noise, level)  # (B, C, H, W)
         error = mean_squared_error if self.options.norm == "l2" else mean_absolute_error
         if self.options.feature_weight:
             target, target_features = teacher.with_features(x_t, t)

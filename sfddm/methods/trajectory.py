@@ -13,18 +13,21 @@ from pydantic import Field
 
 from sfddm.diffusion.process import (
     ddim_move,
-    level_or_clean,
     mean_squared_error,
     q_sample,
     signal_to_noise,
     x0_of_move,
 )
-from sfddm.methods.base import Beside, Fold, Loss, Method, MethodOptions
+from sfddm.methods.base import Method, Plan, Training
+from sfddm.methods.options import MethodOptions
+from sfddm.objectives.terms import Batch, Evaluations, Loss, Networks
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from sfddm.diffusion.draws import Draws
     from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+    from sfddm.objectives.objective import Objective
 
 
 class TrajectoryOptions(MethodOptions):
@@ -43,38 +46,25 @@ class Trajectory(Method):
     Options = TrajectoryOptions
     options: TrajectoryOptions
 
-    @property
-    def teacher_evaluations(self) -> int:  # type: ignore[override]
-        """One for each sub-step."""
-        return self.options.substeps
+    def plan(self, steps: int) -> Plan:
+        """One training, straight from the teacher."""
+        index_set, start = self.index_set(steps), self.options.initialisation
+        return self.plan_of(steps, self.training(str(steps), index_set, initialisation=start))
 
-    @property
-    def initialisation(self) -> Literal["teacher", "random"]:
-        """As the option says."""
-        return self.options.initialisation
+    def objective(self, training: Training, student: Denoiser, teacher: FrozenDenoiser) -> Objective:
+        """Ask the teacher once for each sub-step."""
+        from sfddm.objectives.objective import Objective
 
-    def folds(self, steps: int) -> tuple[Fold, ...]:
-        """One, straight from the teacher."""
-        return (Fold(str(steps), self.index_set(steps)),)
+        return Objective(student, teacher, self.loss, evaluations=Evaluations(teacher=self.options.substeps))
 
-    def loss(
-        self,
-        student: Denoiser,
-        teacher: FrozenDenoiser,
-        x0: Tensor,
-        noise: Tensor,
-        k: Tensor,
-        beside: Beside | None = None,
-    ) -> Loss:
-        """Return max(1, SNR) || x_target - x_student(x_t) ||^2, the larger of the errors in x0 and in noise.
-
-        Shapes as in :meth:`Method.loss`.
-        """
+    def loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
+        """Return max(1, SNR) || x_target - x_student(x_t) ||^2, the larger of the errors in x0 and in noise."""
+        student, teacher, k = networks.student, networks.teacher, batch.k
         t = student.index_set[k]  # (B,)
         arrival = student.index_set[(k - 1).clamp(min=0)].masked_fill(k == 0, -1)  # (B,), -1 is the clean image
-        x_t = q_sample(x0, noise, student.level(t))
+        x_t = q_sample(batch.x0, batch.noise, student.level(t))
         x_arrived = follow(teacher, x_t, t, arrival, self.options.substeps)
-        target = x0_of_move(x_t, x_arrived, student.level(t), level_or_clean(teacher, arrival))
+        target = x0_of_move(x_t, x_arrived, student.level(t), teacher.level_or_clean(arrival))
         weight = signal_to_noise(student.level(t)).clamp(min=1)
         total = (weight * mean_squared_error(student.predict(x_t, t).x0, target)).mean()
         return Loss(total, {"x0": total.detach()})
@@ -84,7 +74,7 @@ def follow(teacher: FrozenDenoiser, x: Tensor, start: Tensor, arrival: Tensor, s
     """Follow the teacher's deterministic DDIM path in evenly spaced sub-steps, rounded to the teacher's indices.
 
     Args:
-        teacher: stands for every index between ``start`` and ``arrival``.
+        teacher: a model at every index between ``start`` and ``arrival``.
         x: (B, C, H, W) noised images at ``start``.
         start: (B,) teacher indices.
         arrival: (B,) smaller indices; -1 is the clean image.
@@ -93,6 +83,6 @@ def follow(teacher: FrozenDenoiser, x: Tensor, start: Tensor, arrival: Tensor, s
     here = start
     for done in range(1, substeps + 1):
         there = start - ((start - arrival) * done).div(substeps, rounding_mode="floor")
-        x = ddim_move(teacher.predict(x, here), level_or_clean(teacher, there))
+        x = ddim_move(teacher.predict(x, here), teacher.level_or_clean(there))
         here = there.clamp(min=0)
     return x

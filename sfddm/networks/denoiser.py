@@ -1,58 +1,37 @@
-"""The contract every method, sampler and score relies on: ``denoiser(x, t) -> eps``."""
+"""The contract every method and sampler relies on: ``denoiser.predict(x, t) -> Prediction(x0, eps)``."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sfddm.diffusion.index_sets import check_index_set
-from sfddm.diffusion.process import NoiseLevel, Prediction, PredictionKind, consistency_prediction, prediction_from
-from sfddm.diffusion.schedule import Float64, Schedule
+from sfddm.diffusion.process import (
+    CLEAN,
+    NoiseLevel,
+    Prediction,
+    PredictionKind,
+    consistency_prediction,
+    prediction_from,
+)
+from sfddm.diffusion.schedule import Schedule
+from sfddm.networks.base import Condition, Network
+from sfddm.networks.steps import Steps
 
 
-@dataclass(frozen=True)
-class Steps:
-    """Which of the teacher's steps a model stands for, and what its time embedding sees there.
+@dataclass
+class EvaluationCounter:
+    """How many images a network was evaluated for; one image under guidance counts twice."""
 
-    Attributes:
-        timesteps: T of the teacher at the root.
-        index_set: (T',) the teacher's indices, increasing, in [0, T).
-        conditioning: (T',) the number fed to the time embedding at each.
-        alphas_bar: (T',) float64 cumulative alphas at each.
-    """
-
-    timesteps: int
-    index_set: tuple[int, ...]
-    conditioning: tuple[int, ...]
-    alphas_bar: Float64
-
-    def __post_init__(self) -> None:
-        check_index_set(self.index_set, self.timesteps)
-        if not len(self.index_set) == len(self.conditioning) == len(self.alphas_bar):
-            raise ValueError("index_set, conditioning and alphas_bar must have one entry for each step")
-
-    @classmethod
-    def of_teacher(cls, schedule: Schedule) -> Steps:
-        """Return all T steps of a teacher, each conditioned on its own index."""
-        every = tuple(range(schedule.timesteps))
-        return cls(schedule.timesteps, every, every, schedule.alphas_bar)
-
-    def subsequence(self, index_set: tuple[int, ...], conditioning: tuple[int, ...]) -> Steps:
-        """Return the steps of a student of this model.
-
-        Raises:
-            ValueError: this model does not stand for one of the indices.
-        """
-        positions = [self.index_set.index(t) for t in index_set]
-        return Steps(self.timesteps, index_set, conditioning, self.alphas_bar[positions])
+    images: int = 0
 
 
 class Denoiser(nn.Module):
-    """A network together with the steps it stands for.
+    """A network together with the steps at which it is a model.
 
     ``t`` is always the teacher's zero-based index, (B,) int64 in [0, T), also for students; images are (B, C, H, W)
     float32 in [-1, 1].
@@ -61,8 +40,10 @@ class Denoiser(nn.Module):
         classes: n where the network takes class labels 0 .. n - 1, and n for "no class"; None where it takes none.
         labels: (B,) int64 classes of the batch at hand, set by :meth:`given`; None: no class.
         guidance_scale: w of classifier-free guidance, set by :meth:`given`.
+        counter: of evaluations, shared with the views that :meth:`given` returns.
     """
 
+    network: Network
     labels: Tensor | None = None
     guidance_scale: float = 1.0
     index_set: Tensor
@@ -71,13 +52,14 @@ class Denoiser(nn.Module):
     signal: Tensor
     sigma: Tensor
 
-    def __init__(self, network: nn.Module, prediction: PredictionKind, steps: Steps) -> None:
+    def __init__(self, network: Network, prediction: PredictionKind, steps: Steps) -> None:
         super().__init__()
         self.network = network
-        self._features_of = (network,)  # still the bare network once a parallel or compiling wrapper stands in front
+        self._called: tuple[Callable[..., Any]] = (network,)  # in a tuple: no second entry among the weights
         self.prediction: PredictionKind = prediction
         self.steps = steps
-        self.classes = classes_of(network)
+        self.counter = EvaluationCounter()
+        self.classes = network.classes
         schedule = Schedule(steps.alphas_bar)
         position = torch.full((steps.timesteps,), len(steps.index_set))  # an index beyond the end: looking it up fails
         position[list(steps.index_set)] = torch.arange(len(steps.index_set))
@@ -90,9 +72,9 @@ class Denoiser(nn.Module):
         }.items():
             self.register_buffer(name, values, persistent=False)
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return the predicted noise, (B, C, H, W)."""
-        return self.predict(x, t).eps
+    def compile_network(self) -> None:
+        """Let torch compile the network; its weights stay where they are."""
+        self._called = (torch.compile(self.network),)
 
     def predict(self, x: Tensor, t: Tensor) -> Prediction:
         """Return the predicted clean image and noise."""
@@ -120,16 +102,26 @@ class Denoiser(nn.Module):
 
         What is guided is linear in x0 and in eps at one (x, t), so that guiding either of them gives the same.
         """
-        condition = self.conditioning[self.position[t]]
+        numbers = self.conditioning[self.position[t]]
         if self.classes is None:
-            return _output_of(self.network(x, condition))
+            return self._ask(x, Condition(numbers))
         none = torch.full_like(t, self.classes)
         labels = none if self.labels is None else self.labels
         if self.guidance_scale == 1.0 or self.labels is None:
-            return _output_of(self.network(x, condition, class_labels=labels))
-        twice = self.network(x.repeat(2, 1, 1, 1), condition.repeat(2), class_labels=torch.cat([labels, none]))
-        with_class, without = _output_of(twice).chunk(2)
+            return self._ask(x, Condition(numbers, labels))
+        twice = self._ask(x.repeat(2, 1, 1, 1), Condition(numbers.repeat(2), torch.cat([labels, none])))
+        with_class, without = twice.chunk(2)
         return torch.lerp(without, with_class, self.guidance_scale)
+
+    def _ask(self, x: Tensor, condition: Condition) -> Tensor:
+        self.counter.images += len(x)
+        output: Tensor = self._called[0](x, condition)
+        return output.float()
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the network so far, one for each image."""
+        return self.counter.images
 
     def level(self, t: Tensor) -> NoiseLevel:
         """Return the noise level at t, shaped (B, 1, 1, 1)."""
@@ -150,62 +142,38 @@ class Denoiser(nn.Module):
         Of a U-Net: the output of the last up-block, before the final normalisation and convolution, (B, D, H, W). Of a
         perceptron: what its last linear map sees, (B, D). With guidance, those of the classes given.
         """
-        caught: list[Tensor] = []
-        bare = self._features_of[0]
-        last: nn.Module = bare.conv_norm_out if hasattr(bare, "conv_norm_out") else bare.out  # type: ignore[assignment]
-        handle = last.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0]))
-        try:
+        with self.network.catching_features() as caught:
             prediction = self.predict(x, t)
-        finally:
-            handle.remove()
         return prediction, caught[0][: len(x)].float()
 
     def middle_features(self, x: Tensor, t: Tensor) -> Tensor:
         """Return the features (B, D, h, w) that leave the U-Net's middle block, or (B, D) the perceptron's last one."""
-        caught: list[Tensor] = []
-        bare = self._features_of[0]
-        middle: nn.Module = bare.mid_block if hasattr(bare, "mid_block") else bare.blocks[-1]  # type: ignore[assignment, index]
-        handle = middle.register_forward_hook(lambda module, inputs, output: caught.append(output))
-        try:
+        with self.network.catching_bottleneck() as caught:
             self.raw(x, t)
-        finally:
-            handle.remove()
         return caught[0][: len(x)].float()
 
 
-def classes_of(network: nn.Module) -> int | None:
-    """Return the number of classes that a network takes labels of, besides "no class"; None where it takes none."""
-    config = getattr(network, "config", {})
-    if "classes" in config:  # a perceptron's
-        return config["classes"]
-    embeddings = config.get("num_class_embeds")
-    return None if embeddings is None else int(embeddings) - 1
-
-
-def _output_of(output: Any) -> Tensor:
-    return (output.sample if hasattr(output, "sample") else output).float()
-
-
 class FrozenDenoiser:
-    """A denoiser that is only asked: no gradient reaches it and nothing in it changes."""
+    """A denoiser that is only asked: no gradient reaches it and nothing in it changes.
 
-    def __init__(self, denoiser: Denoiser) -> None:
+    Args:
+        denoiser: the network and its steps.
+        guidance_scale: of classifier-free guidance, wherever a batch has classes; see :meth:`Denoiser.given`.
+    """
+
+    def __init__(self, denoiser: Denoiser, guidance_scale: float = 1.0) -> None:
         self.denoiser = denoiser.eval().requires_grad_(False)
         self.steps = denoiser.steps
         self.level = denoiser.level
+        self.guidance_scale = guidance_scale
 
-    def given(self, labels: Tensor | None, guidance_scale: float = 1.0) -> FrozenDenoiser:
-        """Return it for a batch of these classes; see :meth:`Denoiser.given`."""
+    def given(self, labels: Tensor | None) -> FrozenDenoiser:
+        """Return it for a batch of these classes."""
         if self.denoiser.classes is None:
             return self
         view = copy.copy(self)
-        view.denoiser = self.denoiser.given(labels, guidance_scale)
+        view.denoiser = self.denoiser.given(labels, self.guidance_scale)
         return view
-
-    @torch.no_grad()
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return the predicted noise, (B, C, H, W)."""
-        return self.denoiser(x, t)
 
     @torch.no_grad()
     def predict(self, x: Tensor, t: Tensor) -> Prediction:
@@ -216,3 +184,12 @@ class FrozenDenoiser:
     def with_features(self, x: Tensor, t: Tensor) -> tuple[Prediction, Tensor]:
         """Return the prediction and the features before the last layers."""
         return self.denoiser.with_features(x, t)
+
+    def level_or_clean(self, t: Tensor) -> NoiseLevel:
+        """Return the level at t (B,), and the clean level where t is negative; (B, 1, 1, 1) each."""
+        level = self.level(t.clamp(min=self.steps.index_set[0]))  # an index it knows; replaced where t < 0
+        clean = (t < 0).view(-1, 1, 1, 1)
+        return NoiseLevel(
+            level.signal.masked_fill(clean, CLEAN.signal),  # type: ignore[union-attr]
+            level.sigma.masked_fill(clean, CLEAN.sigma),  # type: ignore[union-attr]
+        )

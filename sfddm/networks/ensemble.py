@@ -15,7 +15,7 @@ from sfddm.runtime.errors import SfddmError
 class Ensemble(nn.Module):
     """Routes by timestep (O2MKD) and by class (MSD); samplers treat it as one denoiser.
 
-    A member is responsible for the indices it stands for and, where ``classes`` lists some, for these classes alone.
+    A member is responsible for the indices at which it is a model; where ``classes`` lists some, for these alone.
 
     Args:
         members: the students; of one teacher, so that they agree on its schedule.
@@ -39,6 +39,11 @@ class Ensemble(nn.Module):
         view = copy.copy(self)
         view.labels = labels
         return view
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the members' networks so far, one for each image."""
+        return sum(member.counter.images for member in self.members)  # type: ignore[union-attr, misc]
 
     def alpha_bar(self, t: int) -> float:
         """Return the cumulative alpha at index ``t`` in float64."""

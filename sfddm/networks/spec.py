@@ -1,54 +1,54 @@
-"""The network's section of a spec: a U-Net for images, or a multilayer perceptron for points."""
+"""The network's section of a spec: what every kind states, and how a kind is chosen."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
+from pydantic.functional_serializers import SerializeAsAny
 
-from sfddm.runtime.strict import Strict
+from sfddm.runtime.strict import Registered, Strict
+
+if TYPE_CHECKING:
+    from sfddm.networks.base import Network
 
 
-class _AnyNetworkSpec(Strict):
-    """What both kinds state.
+class NetworkOptions(Strict, ABC):
+    """A kind of network: its options in a spec, and how it is built.
+
+    A new kind is one file in ``sfddm/networks/kinds``, or a plug-in, with a class derived from this one. Its module is
+    imported whenever a spec is read, so that it imports torch inside functions.
 
     Attributes:
+        name: the value of ``kind`` in a spec.
+        takes_points: whether it can work on images of a single pixel.
+        kind: names the kind.
         prediction: what the raw output is.
         classes: None: unconditional; n: the network takes class labels 0..n-1, and label n means "no class".
     """
 
+    name: ClassVar[str]
+    takes_points: ClassVar[bool] = False
+
+    kind: str = "unet"
     prediction: Literal["epsilon", "v", "x0"] = "epsilon"
     classes: Annotated[int, Field(ge=1)] | None = None
 
+    @abstractmethod
+    def config(self, image_size: int, channels: int) -> dict[str, Any]:
+        """Return the configuration of the network, as plain JSON; ``kind`` in it names the kind.
 
-class UNetSpec(_AnyNetworkSpec):
-    """The U-Net, which is meant where ``kind`` is absent. Attention stands at the listed resolutions."""
+        Raises:
+            SfddmError: such images do not fit the options.
+        """
 
-    kind: Literal["unet"] = "unet"
-    channels: Annotated[int, Field(ge=4)] = 64
-    channel_multipliers: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 4, 8)
-    blocks_per_level: Annotated[int, Field(ge=1)] = 2
-    attention_resolutions: tuple[int, ...] = ()
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-
-
-class MLPSpec(_AnyNetworkSpec):
-    """A perceptron of ``depth`` residual blocks, each ``width`` wide: for points, it knows nothing of neighbourhood."""
-
-    kind: Literal["mlp"]
-    width: Annotated[int, Field(ge=4)] = 128
-    depth: Annotated[int, Field(ge=1)] = 3
-
-
-def _kind_of(value: Any) -> str:
-    kind = value.get("kind", "unet") if isinstance(value, dict) else getattr(value, "kind", "unet")
-    return kind if isinstance(kind, str) else ""
+    @classmethod
+    @abstractmethod
+    def build(cls, config: dict[str, Any]) -> Network:
+        """Build the network of a configuration."""
 
 
 NetworkSpec = Annotated[
-    Annotated[UNetSpec, Tag("unet")] | Annotated[MLPSpec, Tag("mlp")],
-    Discriminator(
-        _kind_of, custom_error_type="network_kind", custom_error_message="kind: must be unet (the default) or mlp"
-    ),
+    SerializeAsAny[NetworkOptions], Registered("sfddm.networks.kinds", NetworkOptions, key="kind", default="unet")
 ]
-"""Either kind of network, for a field of a spec."""

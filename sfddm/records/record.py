@@ -31,7 +31,7 @@ def write_record(collected: Path, out: Path, command: str, claims: Path = CLAIMS
 
     Args:
         collected: the folder that `sfddm collect` wrote.
-        out: the folder to write, usually reports/records/<experiment>-<hardware>; it is replaced as a whole.
+        out: the folder to write, usually reports/records/<experiment>-<hardware>; replaced if it is an own record.
         command: what was typed to make the run, for the README.
         claims: the folder of claims.
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from sfddm.report.content import Content
 from sfddm.report.frame import lines_of
+from sfddm.results.measurements import AuditFigure
 from sfddm.results.rows import Collected
-from sfddm.results.scores import AuditFigure
 from sfddm.results.statistics import overlap
 
 OWN = "own"

@@ -9,13 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from sfddm.methods.base import Method
+from sfddm.data.store import open_store
+from sfddm.evaluation.measurements.base import find_measurement
+from sfddm.methods.base import Plan
 from sfddm.report.pictures import Images
 from sfddm.report.points import are_points
 from sfddm.results.costs import Card, Sampling
 from sfddm.results.files import read_arrays, read_result, write_result
+from sfddm.results.index_set import read_index_set
+from sfddm.results.measurements import Audit, Interpolation, Measured
 from sfddm.results.rows import AuditOfRow, ClassesOfRow, Collected, InterpolationOfRow, Provenance, Row, RowOf
-from sfddm.results.scores import Audit, Interpolation, Score
+from sfddm.results.score import Score
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_file
 from sfddm.spec.experiment import Spec
@@ -59,8 +63,7 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
         found.cards.append(teacher)
         for row, steps in spec.rows():
             _gather_row(spec, runs / f"seed-{seed}" / row, _whose(spec, row, steps, seed), teacher, found)
-    real = runs / "data" / spec.evaluation.reference_split / "images.npy"
-    found.kept[REAL] = _first_images(real, expected=None, written_by="fetch")
+    found.kept[REAL] = _kept(open_store(runs / "data" / spec.evaluation.reference_split).images)
     baseline = read_result(runs / "reference" / "score.json", Score, "reference")
     facts = {"experiment": spec.name, "method": REAL, "role": "real", "title": "Real against real"}
     collected = Collected(
@@ -92,17 +95,17 @@ def _whose(spec: Spec, row: str, steps: int, seed: int) -> RowOf:
 def _gather_row(spec: Spec, folder: Path, whose: RowOf, teacher: Card, found: _Gathered) -> None:
     """Read the files of one row; measurements that were not asked for, or not made, are left out."""
     row, steps, method = whose.method, whose.steps, spec.method(whose.method)
-    names = [fold.name for fold in method.folds(steps)]
+    plan, place = method.plan(steps), folder / f"steps-{steps}"
+    names = [training.name for training in plan.trainings]
     trained = [read_result(folder / f"fold-{name}" / "card.json", Card, "distill") for name in names]
     found.cards.extend(trained)
-    place = folder / f"steps-{steps}"
     sampling = read_result(place / "samples.json", Sampling, "sample")
-    images = _first_images(place / "samples.npy", expected=sampling.images, written_by="sample")
+    images = _first_samples(place / "samples.npy", sampling.images)
     found.kept[f"{row}/{steps}/{whose.seed}"] = images
     facts = vars(whose) | {
         "method_name": method.name,
-        "index_set": method.index_set(steps),
-        "starts_as_teacher": _starts_as_teacher(method, steps),
+        "index_set": plan.index_set or read_index_set(place / "index_set.json").index_set,
+        "starts_as_teacher": _starts_as_teacher(plan),
         "options": spec.methods[row].model_dump(mode="json"),
         **_training_costs([teacher] if whose.role == "teacher" else trained),
         "folds": len(trained),
@@ -113,27 +116,35 @@ def _gather_row(spec: Spec, folder: Path, whose: RowOf, teacher: Card, found: _G
     if score.by_class:
         found.classes.append(ClassesOfRow(**vars(whose), rows=score.by_class))
 
-    def made(measurement: Any, name: str) -> bool:
-        return (row, steps) in spec.measured_rows(measurement) and (place / name).is_file()
+    for name in spec.evaluation.measured:
+        if (row, steps) in spec.measured_rows(name) and (place / f"{name}.json").is_file():
+            _gather_measurement(name, place, whose, facts, found)
 
-    if made("agreement", "agreement.json"):
-        found.rows.extend(_rows_of(read_result(place / "agreement.json", Score, "agree"), facts))
-    if made("audit", "audit.json"):
-        audit = read_result(place / "audit.json", Audit, "audit")
+
+def _gather_measurement(name: str, place: Path, whose: RowOf, facts: dict[str, Any], found: _Gathered) -> None:
+    """Read one further measurement of a row; what the report shows in tables of its own is kept apart."""
+    file = place / f"{name}.json"
+    if name == "audit":
+        audit = read_result(file, Audit, "measure")
         found.audits.append(AuditOfRow(**vars(whose), rows=audit.rows, note=audit.note))
-    if made("interpolation", "interpolation/interpolation.json"):
-        paths = read_result(place / "interpolation" / "interpolation.json", Interpolation, "interpolate")
+    elif name == "interpolation":
+        paths = read_result(file, Interpolation, "measure")
         found.interpolations.append(InterpolationOfRow(**vars(whose), rows=paths.rows, protocol=paths.protocol))
-        strips = read_arrays(place / "interpolation" / "strips.npz", "interpolate")
-        prefix = f"interpolation/{row}/{steps}/{whose.seed}"
+        strips = read_arrays(file.with_suffix(".npz"), "measure")
+        prefix = f"interpolation/{whose.method}/{whose.steps}/{whose.seed}"
         found.kept.update({f"{prefix}/{name}": paths[:KEPT_PATHS] for name, paths in strips.items()})
+    elif find_measurement(name).template is None:
+        found.rows.extend(_rows_of(read_result(file, Measured, "measure"), facts))
 
 
-def _starts_as_teacher(method: Method, steps: int) -> bool:
+def _starts_as_teacher(plan: Plan) -> bool:
     """Say whether every training starts with the teacher's weights and is told the teacher's own indices."""
-    folds = method.folds(steps)
-    told = all(fold.start is None and method.conditioning(fold.index_set) == fold.index_set for fold in folds)
-    return bool(folds) and told and method.initialisation == "teacher"
+    return bool(plan.trainings) and all(
+        training.start is None
+        and training.initialisation == "teacher"
+        and training.conditioning in (None, training.index_set)
+        for training in plan.trainings
+    )
 
 
 def _training_costs(cards: list[Card]) -> dict[str, Any]:
@@ -156,12 +167,12 @@ def _sampling_costs(sampling: Sampling, sampled: Card) -> dict[str, Any]:
     }
 
 
-def _rows_of(score: Score, facts: dict[str, Any]) -> tuple[Row, ...]:
+def _rows_of(score: Score | Measured, facts: dict[str, Any]) -> tuple[Row, ...]:
     return tuple(Row(**facts, **vars(figure), protocol=score.protocol) for figure in score.rows)
 
 
-def _first_images(path: Path, expected: int | None, written_by: str) -> Images:
-    """Return the first images of an array file, shape (up to 64, H, W, C), without reading the rest; more of points.
+def _first_samples(path: Path, expected: int) -> Images:
+    """Return what is kept of a file of samples.
 
     Raises:
         SfddmError: the file is missing, is not a uint8 array (N, H, W, C) of images or (N, 1, 1, 2) of points, or N is
@@ -170,18 +181,22 @@ def _first_images(path: Path, expected: int | None, written_by: str) -> Images:
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
-        raise SfddmError(f"{path}: no such file; `sfddm {written_by}` writes it") from None
+        raise SfddmError(f"{path}: no such file; `sfddm sample` writes it") from None
     except (ValueError, OSError, EOFError) as error:
         raise SfddmError(f"{path}: not an array file ({error})") from None
-    points = are_points(images)
-    if images.dtype != np.uint8 or images.ndim != 4 or (images.shape[-1] not in (1, 3) and not points):
+    if images.dtype != np.uint8 or images.ndim != 4 or (images.shape[-1] not in (1, 3) and not are_points(images)):
         raise SfddmError(
             f"{path}: must hold uint8 images of shape (N, H, W, 1 or 3), or points (N, 1, 1, 2), got {images.dtype} of "
             f"shape {images.shape}"
         )
-    if expected is not None and len(images) != expected:
+    if len(images) != expected:
         raise SfddmError(f"{path}: holds {len(images)} images, but samples.json beside it says {expected}")
-    return np.array(images[: KEPT_POINTS if points else KEPT_IMAGES])
+    return _kept(images)
+
+
+def _kept(images: Images) -> Images:
+    """Return the first of (N, H, W, C) images, without reading the rest of a mapped file; more of points."""
+    return np.array(images[: KEPT_POINTS if are_points(images) else KEPT_IMAGES])
 
 
 def _provenance(spec: Spec, cards: list[Card]) -> Provenance:

@@ -58,7 +58,8 @@ def costs_of(frame: pd.DataFrame, means: pd.DataFrame, metric: str) -> list[list
     """Return the costs of an experiment's rows in groups: the teacher's, then one for each number of steps.
 
     Each is a named tuple: method, title, role, steps; ``COSTS`` as means over the seeds, None where nothing was
-    recorded; step_seconds, for one step and one image; and value, low, high, text of the metric, None without it.
+    recorded; step_seconds and step_flops, for one step and one image; and value, low, high, text of the metric, None
+    without it.
 
     Args:
         frame, means: of the experiment.
@@ -68,7 +69,8 @@ def costs_of(frame: pd.DataFrame, means: pd.DataFrame, metric: str) -> list[list
     own = frame[frame.role != "real"]
     costs = own.drop_duplicates([*rows, "seed"]).groupby(rows, sort=False)[COSTS].agg(_mean)
     costs = own.drop_duplicates(rows)[[*rows, "title", "role"]].join(costs, on=rows)
-    costs["step_seconds"] = costs.sample_seconds_per_image / costs.nfe.where(costs.nfe > 0)
+    costs["step_seconds"] = costs.sample_seconds_per_image / costs.steps
+    costs["step_flops"] = costs.flops_per_evaluation * costs.nfe / costs.steps
     figures = means[means.metric == metric].set_index(rows)
     costs = costs.join(figures[["value", "low", "high", "text"]], on=rows)
     students = costs.steps.where(costs.role != "teacher")

@@ -8,8 +8,8 @@ from typing import Any
 
 from sfddm.report.content import Content
 from sfddm.report.pictures import Images, strip_of
+from sfddm.results.measurements import PathFigure
 from sfddm.results.rows import Collected, InterpolationOfRow
-from sfddm.results.scores import PathFigure
 from sfddm.results.statistics import overlap
 from sfddm.results.styles import REALISM, interval_text
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
+#: What :func:`render` writes.
+FILES = ("table.html", "table.md", "table.tex", "metrics.json")
+
+
 def render(collected: list[Path], out: Path, claims: Path = CLAIMS_FOLDER) -> None:
     """Write ``table.html``, ``table.md``, ``table.tex`` and ``metrics.json`` into ``out``.
 
@@ -37,13 +41,13 @@ def render(collected: list[Path], out: Path, claims: Path = CLAIMS_FOLDER) -> No
     """
     content = read_content(collected, claims)
     metrics = merged(content.collected) | {"claims": [verdict.to_json() for verdict in content.verdicts]}
-    files = {
-        "table.html": render_html(content),
-        "table.md": _render_text(content, "table.md", formats.markdown_text),
-        "table.tex": _render_text(content, "table.tex", formats.latex_text),
-        "metrics.json": json.dumps(metrics, indent=2, sort_keys=True, allow_nan=False) + "\n",
-    }
-    for name, text in files.items():
+    texts = (
+        render_html(content),
+        _render_text(content, "table.md", formats.markdown_text),
+        _render_text(content, "table.tex", formats.latex_text),
+        json.dumps(metrics, indent=2, sort_keys=True, allow_nan=False) + "\n",
+    )
+    for name, text in zip(FILES, texts, strict=True):
         with atomic_file(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
@@ -51,7 +55,10 @@ def render(collected: list[Path], out: Path, claims: Path = CLAIMS_FOLDER) -> No
 def render_html(content: Content) -> str:
     """Return the page: one self-contained document that needs neither a network nor JavaScript."""
     environment = _environment(autoescape=True)
-    return environment.get_template("page.html").render(sections=sections_of(content), titles=content.titles.values())
+    sources = [part.provenance for part in content.collected]
+    return environment.get_template("page.html").render(
+        sections=sections_of(content), titles=content.titles.values(), sources=sources
+    )
 
 
 def _render_text(content: Content, template: str, escape: Callable[[object], str]) -> str:

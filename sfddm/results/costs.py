@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sfddm.results.scores import Count
+from sfddm.results.score import Count
 
 #: Seconds, or numbers that need not be whole: finite and not negative.
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -61,7 +62,8 @@ def checked(content: Any, kind: type[Content], path: Path) -> Content:
         SfddmError: it is something else; the sentence names each key.
     """
     try:
-        result: Content = _adapter(kind).validate_python(content)  # type: ignore[arg-type]
+        # As JSON, for there a list may be a tuple's however strict the rest is.
+        result: Content = _adapter(kind).validate_json(json.dumps(content))  # type: ignore[arg-type]
         return result
     except ValidationError as error:
         raise SfddmError(f"{path}: {describe(error)}") from None

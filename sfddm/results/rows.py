@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from sfddm.results.costs import Amount, DataLabel
-from sfddm.results.scores import AuditFigure, ClassFigure, Count, Figure, PathFigure
+from sfddm.results.measurements import AuditFigure, PathFigure
+from sfddm.results.score import ClassFigure, Count, Figure
 from sfddm.results.styles import REALISM
 
 Role = Literal["teacher", "method", "real"]
@@ -33,6 +34,8 @@ class Row(Figure):
         parameters: of all networks that are sampled; ``active_parameters`` of the one that answers at a step.
         flops_per_evaluation: floating-point operations of that answer for one image, counted.
     """
+
+    __pydantic_config__ = ConfigDict(extra="ignore")  # published records may state more
 
     experiment: str
     method: str

@@ -1,8 +1,9 @@
-"""Files and folders that are either whole or absent."""
+"""Files and folders that are either whole or absent, and replace only what was written here."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -13,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.outputs import check_file, check_folder, real_path, record_file, record_folder
+
+#: The key under which a JSON file may state the sha256 of all else in it.
+CONTENT_SHA256 = "content_sha256"
 
 
 @contextmanager
@@ -20,8 +25,17 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; it takes the name ``path`` when the block ends without an error.
 
     Raises:
-        SfddmError: no space is left on the device.
+        SfddmError: what has the name is not sfddm's own output, unchanged; or no space is left on the device.
     """
+    with whole_file(path) as temporary:
+        yield temporary
+        check_file(path)
+        record_file(path, temporary)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Like ``atomic_file``, for what is no output: it replaces whatever has the name, and lists nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
@@ -40,40 +54,74 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; it replaces ``path`` when the block ends without an error.
 
     Raises:
-        SfddmError: no space is left on the device.
+        SfddmError: what has the name is not sfddm's own output, all of it unchanged; or no space is left on the device.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    place = real_path(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
     try:
         with _space_left(path):
             yield temporary
             temporary.chmod(0o755)
-            if path.exists():
-                shutil.rmtree(path)
-            temporary.replace(path)
+            record_folder(temporary)
+            check_folder(path)
+            _put_in_place(temporary, place)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON with sorted keys, atomically."""
+def _put_in_place(new: Path, place: Path) -> None:
+    """Give ``new`` the name ``place``; whenever this is killed, what had the name before is whole or ``new`` has it."""
+    if not place.exists():
+        new.replace(place)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+    place.replace(old)
+    try:
+        new.replace(place)
+    except BaseException:
+        old.replace(place)
+        raise
+    shutil.rmtree(old)
+
+
+def digest_of(value: Any) -> str:
+    """Return the sha256 of a JSON value in canonical form (sorted keys, no spaces)."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def write_json(path: Path, value: Any, *, with_digest: bool = False) -> None:
+    """Write ``value`` as indented JSON with sorted keys, atomically; an object may get the sha256 of its content."""
+    if with_digest:
+        value = value | {CONTENT_SHA256: _content_sha256(value)}
     text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def read_json(path: Path, *, needs_digest: bool = False) -> Any:
+    """Read a JSON file, and compare its content with the sha256 in it where it has one.
 
     Raises:
-        SfddmError: the file is missing or is not JSON.
+        SfddmError: the file is missing, is not JSON, lacks a sha256 that it needs, or was changed.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SfddmError(f"{path}: no such file") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except ValueError as error:
         raise SfddmError(f"{path}: not a JSON file ({error})") from None
+    stated = value.get(CONTENT_SHA256) if isinstance(value, dict) else None
+    if stated is None and needs_digest:
+        raise SfddmError(f"{path}: lacks {CONTENT_SHA256}, which must be there; make it again")
+    if stated is not None and stated != _content_sha256(value):
+        raise SfddmError(f"{path}: was changed, its content does not fit its {CONTENT_SHA256}; make it again")
+    return value
+
+
+def _content_sha256(value: dict[str, Any]) -> str:
+    content = {key: item for key, item in value.items() if key != CONTENT_SHA256}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 @contextmanager

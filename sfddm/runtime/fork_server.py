@@ -37,8 +37,17 @@ MODULES = (
     "sfddm.sampling.pairs",
     "sfddm.evaluation.score",
 )
+#: Folders of which they import everything, to know what a spec may name.
+FOLDERS = (
+    "sfddm.data.sources",
+    "sfddm.methods",
+    "sfddm.samplers",
+    "sfddm.extractors",
+    "sfddm.evaluation.metrics",
+    "sfddm.evaluation.measurements",
+)
 #: And what those of images import besides.
-IMAGE_MODULES = ("sfddm.networks.diffusers_unet", "sfddm.extractors.efficientnet")
+IMAGE_MODULES = ("sfddm.networks.diffusers_unet", "efficientnet_lite_pytorch")
 
 
 def main() -> None:
@@ -47,9 +56,11 @@ def main() -> None:
     status = None if address is None else ask(address, sys.argv[1:])
     if status is not None:
         raise SystemExit(status)
-    from sfddm.cli import main as run
+    _command_line()
 
-    run()
+
+def _command_line() -> None:
+    importlib.import_module("sfddm.cli").main()  # by name: what runs commands depends on none
 
 
 def start(images: bool) -> subprocess.Popen[bytes]:
@@ -88,9 +99,13 @@ def ask(address: str, arguments: list[str]) -> int | None:
 
 
 def serve(address: str, modules: Iterable[str]) -> None:
-    """Import ``modules``, then fork for each command that is asked for, until standard input ends."""
+    """Import ``modules`` and ``FOLDERS``, then fork for each command that is asked for, until standard input ends."""
+    from sfddm.runtime.registry import import_folder
+
     for name in modules:
         importlib.import_module(name)
+    for folder in FOLDERS:
+        import_folder(folder)
     with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
         try:
             listener.bind(address)
@@ -126,9 +141,7 @@ def _run(connection: socket.socket) -> None:
         _take_threads()
         sys.argv[1:] = request["arguments"]
         threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
-        from sfddm.cli import main as run
-
-        run()
+        _command_line()
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
 import os
 import platform
 import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,59 +32,73 @@ LIBRARIES = (
 )
 
 
-def code_digest(*modules: str, opaque: Iterable[str] = (), files: Iterable[Path] = ()) -> str:
-    """Return the sha256 of everything of this package that the modules execute.
+def code_digest(*modules: str, files: Iterable[Path] = ()) -> str:
+    """Return the sha256 of :func:`code_digests`.
+
+    Raises:
+        SfddmError: as there.
+    """
+    digest = hashlib.sha256()
+    for name, own in sorted(code_digests(*modules, files=files).items()):
+        digest.update(f"{name} {own}\n".encode())
+    return digest.hexdigest()
+
+
+def code_digests(*modules: str, files: Iterable[Path] = ()) -> dict[str, str]:
+    """Return the sha256 of everything of this package that the modules compute with, by name.
 
     That is the modules themselves and, over and over, what they import from this package: at the top, inside
-    functions, and the packages they lie in. Imports for type checkers only do not count, nor do imports by a
-    computed name. Comments, docstrings and formatting do not change the digest.
+    functions, and the packages they lie in. Not counted are imports for type checkers, imports by a computed name, and
+    ``sfddm.runtime``, which moves results but computes none. Comments, docstrings, formatting, the words of errors and
+    what is printed do not change a digest.
 
     Args:
         modules: full names, for example ``sfddm.training.teacher``.
-        opaque: modules whose own text counts but not what they import, such as a registry of all its entries.
-        files: other files that count byte for byte, for example templates.
+        files: other files that count, for example templates; a Python file, such as a plug-in, as a module does.
 
     Raises:
         SfddmError: a module or file does not exist, or a module is not Python.
     """
-    digest = hashlib.sha256()
-    for name in closure(*modules, opaque=opaque):
-        digest.update(f"{name} {_module_digest(_module_file(name))}\n".encode())
-    for file in sorted(files):
-        digest.update(f"{file.name} {hashlib.sha256(_read(file)).hexdigest()}\n".encode())
-    return digest.hexdigest()
+    found = {name: _module_digest(_module_file(name)) for name in closure(*modules)}
+    for file in files:
+        own = _module_digest(file) if file.suffix == ".py" else hashlib.sha256(_read(file)).hexdigest()
+        found[file.name] = own
+    return found
 
 
-def closure(*modules: str, opaque: Iterable[str] = ()) -> list[str]:
-    """Return the names of all modules behind ``code_digest``, in alphabetical order.
+def closure(*modules: str) -> list[str]:
+    """Return the names of all modules behind :func:`code_digests`, in alphabetical order.
 
     Raises:
         SfddmError: a module does not exist or is not Python.
     """
-    closed, found, waiting = set(opaque), set[str](), list(modules)
+    found, waiting = set[str](), list(modules)
     while waiting:
         name = waiting.pop()
-        if name in found:
+        if name in found or f"{name}.".startswith(f"{PACKAGE}.runtime."):
             continue
         found.add(name)
         if "." in name:
             waiting.append(name.rpartition(".")[0])
-        file = _module_file(name)
-        if name not in closed:
-            waiting.extend(_imported(file, name))
+        waiting.extend(_imported(_module_file(name), name))
     return sorted(found)
 
 
 def _find_module(name: str) -> Path | None:
+    if not _same_package(name, PACKAGE):
+        with suppress(ImportError, ValueError):
+            found = importlib.util.find_spec(name)
+            return Path(found.origin) if found and found.has_location and found.origin else None
+        return None
     place = ROOT.joinpath(*name.split(".")[1:])
     candidates = (place / "__init__.py", place.with_name(f"{place.name}.py"))
     return next((file for file in candidates if file.is_file()), None)
 
 
 def _module_file(name: str) -> Path:
-    file = _find_module(name) if _in_package(name) else None
+    file = _find_module(name)
     if file is None:
-        raise SfddmError(f"{name}: there is no such module in the package {PACKAGE} at {ROOT}")
+        raise SfddmError(f"{name}: there is no such module in the package {PACKAGE} at {ROOT}, nor a plug-in")
     return file
 
 
@@ -103,7 +119,7 @@ def _tree(file: Path) -> ast.Module:
 
 @cache
 def _imported(file: Path, name: str) -> tuple[str, ...]:
-    """Return the modules of this package that the module ``name`` imports when it runs."""
+    """Return the modules of this package, and of its own, that the module ``name`` imports when it runs."""
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
     found = []
     for node in _executed(_tree(file)):
@@ -116,12 +132,16 @@ def _imported(file: Path, name: str) -> tuple[str, ...]:
             found.append(source)
             # ``from package import name`` imports a module where there is one of that name.
             members = [f"{source}.{alias.name}" for alias in node.names]
-            found += [member for member in members if _in_package(member) and _find_module(member)]
-    return tuple(module for module in dict.fromkeys(found) if _in_package(module))
+            found += [member for member in members if _counts(member, name) and _find_module(member)]
+    return tuple(module for module in dict.fromkeys(found) if _counts(module, name))
 
 
-def _in_package(name: str) -> bool:
-    return name == PACKAGE or name.startswith(f"{PACKAGE}.")
+def _counts(module: str, importer: str) -> bool:
+    return _same_package(module, PACKAGE) or _same_package(module, importer)
+
+
+def _same_package(one: str, other: str) -> bool:
+    return one.partition(".")[0] == other.partition(".")[0]
 
 
 def _executed(node: ast.AST) -> Iterator[ast.AST]:
@@ -148,7 +168,7 @@ def _module_digest(file: Path) -> str:
 
 
 def _canonical(value: object) -> str:
-    """Write a syntax tree without docstrings, positions and empty fields.
+    """Write a syntax tree without docstrings, messages, positions and empty fields.
 
     ``ast.dump`` would do but for the empty fields, which differ between versions of Python.
     """
@@ -156,11 +176,21 @@ def _canonical(value: object) -> str:
         fields = dict(ast.iter_fields(value))
         if isinstance(value, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             fields["body"] = _without_docstring(value.body)
+        if isinstance(value, ast.Raise):
+            fields = {"exc": _name_of(value.exc.func) if isinstance(value.exc, ast.Call) else value.exc}
         written = (f"{key}={_canonical(item)}" for key, item in fields.items() if item is not None and item != [])
         return f"{type(value).__name__}({', '.join(written)})"
     if isinstance(value, list):
-        return f"[{', '.join(map(_canonical, value))}]"
+        return f"[{', '.join(_canonical(item) for item in value if not _is_print(item))}]"
     return repr(value)
+
+
+def _is_print(node: object) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and _name_of(node.value.func) == "print"
+
+
+def _name_of(node: ast.expr) -> str | None:
+    return node.id if isinstance(node, ast.Name) else None
 
 
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:

@@ -15,6 +15,7 @@ import pkgutil
 import sys
 from functools import cache
 from importlib.metadata import entry_points
+from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -51,17 +52,36 @@ def find(package: str, base: type[Entry], name: str, key: str) -> type[Entry]:
     return known[name]
 
 
+def check_name(package: str, base: type[Entry], name: str) -> str:
+    """Return ``name`` if there is an entry of that name.
+
+    Raises:
+        ValueError: there is none, which pydantic tells with the name of the key.
+    """
+    known = entries(package, base)
+    if name not in known:
+        raise ValueError(f"must be one of {', '.join(known)}; got {name!r}")
+    return name
+
+
 def source_file(entry: type) -> Path:
     """Return the file that defines an entry: what a stage that uses it depends on."""
     return Path(str(sys.modules[entry.__module__].__file__))
 
 
+def import_folder(package: str) -> list[ModuleType]:
+    """Import a package and all modules in its folder, and return them."""
+    folder = importlib.import_module(package)
+    return [
+        folder,
+        *(importlib.import_module(f"{package}.{info.name}") for info in pkgutil.iter_modules(folder.__path__)),
+    ]
+
+
 @cache
 def _entries(package: str, base: type[Entry], plugins: str) -> dict[str, type[Entry]]:
-    modules = [importlib.import_module(package)]
-    modules += [importlib.import_module(f"{package}.{info.name}") for info in pkgutil.iter_modules(modules[0].__path__)]
     found: dict[str, type[Entry]] = {}
-    for module in [*modules, *_plugin_modules(plugins)]:
+    for module in [*import_folder(package), *_plugin_modules(plugins)]:
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__:
                 if "name" not in vars(value):
@@ -80,7 +100,11 @@ def _plugin_modules(files: str) -> tuple[ModuleType, ...]:
             loaded.append(importlib.import_module(point.module))
         except Exception as error:
             raise SfddmError(f"plug-in {point.value}: cannot be imported ({type(error).__name__}: {error})") from None
-    return (*loaded, *(_load(Path(file)) for file in files.split(os.pathsep) if file))
+    paths = [Path(file) for file in files.split(os.pathsep) if file]
+    for one, other in combinations(paths, 2):
+        if one.stem == other.stem:  # both would be the same module, and edits of the first one would go unseen
+            raise SfddmError(f"{PLUGINS}: {one} and {other} have one name; rename one of them")
+    return (*loaded, *map(_load, paths))
 
 
 def _load(file: Path) -> ModuleType:

@@ -49,7 +49,7 @@ def _extension_loads() -> bool:
     import torch
 
     try:
-        torch.ops.load_library(extension.origin)
+        torch.ops.load_library(extension.origin)  # type: ignore[no-untyped-call]
     except (ImportError, OSError):
         return False
     return True

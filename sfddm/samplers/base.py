@@ -1,113 +1,129 @@
-"""Reverse processes: DDIM with any eta, ancestral sampling, and multistep consistency sampling.
+"""The contract of a sampler: a way from noise to images along the steps of a model.
 
-All walk down an index set of the model's own steps; the levels come from its float64 schedule as plain numbers, so
-that a step loses nothing to rounding before it meets the images.
+A new sampler is one file with a class derived from ``Sampler``, in this folder or in a plug-in; a spec names it
+(``sampler: heun``). Sampler files compute with tensors but import no torch themselves, so that reading a spec stays
+fast.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import sqrt
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import log, log1p, sqrt
+from typing import TYPE_CHECKING, ClassVar
 
-from sfddm.diffusion.process import NoiseLevel, Prediction, q_sample
+from sfddm.diffusion.process import NoiseLevel, Prediction
+from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.registry import entries, find
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sfddm.methods.base import Sampler
     from sfddm.networks.denoiser import Denoiser
     from sfddm.networks.ensemble import Ensemble
 
+PACKAGE = "sfddm.samplers"
 #: (step position k) -> (B, C, H, W) standard normal noise for the step that leaves k.
 StepNoise = Callable[[int], "Tensor"]
 
 
-def ddim_step(
-    prediction: Prediction,
-    alpha_bar: float,
-    alpha_bar_next: float,
-    eta: float = 0.0,
-    noise: Tensor | None = None,
-) -> Tensor:
-    """Step from a level to a cleaner one: DDIM (Song et al. 2021), eq. 12 with the sigma of eq. 16.
+class Walk:
+    """What a sampler walks down: the levels of a model at some of its steps, and what the model says there.
+
+    Steps are counted by their position k in the index set, from T' - 1, the noisiest, down to 0; position -1 is the
+    clean image. Levels are plain float64 numbers, so that a step loses nothing to rounding before it meets the images.
 
     Args:
-        prediction: x0 and eps at the current level, each (B, C, H, W).
-        alpha_bar: cumulative alpha of the current level, in (0, 1).
-        alpha_bar_next: that of the cleaner level, in (alpha_bar, 1]; 1 ends at x0.
-        eta: 0 is deterministic, 1 has the variance of ancestral sampling.
-        noise: (B, C, H, W) standard normal; needed when eta > 0.
+        denoiser: the model; its steps hold all of ``index_set``.
+        index_set: (T',) the teacher's indices to visit, increasing.
+        clip: whether predicted images are clipped to [-1, 1].
+        step_noise: noise of the random steps; a deterministic sampler does not ask for it.
     """
-    sigma = eta * sqrt((1 - alpha_bar_next) / (1 - alpha_bar)) * sqrt(1 - alpha_bar / alpha_bar_next)
-    direction = sqrt(max(1 - alpha_bar_next - sigma**2, 0.0))
-    x_next = sqrt(alpha_bar_next) * prediction.x0 + direction * prediction.eps
-    return x_next if sigma == 0 or noise is None else x_next + sigma * noise
+
+    def __init__(
+        self, denoiser: Denoiser | Ensemble, index_set: Sequence[int], clip: bool, step_noise: StepNoise
+    ) -> None:
+        self.denoiser, self.index_set, self.clip, self.step_noise = denoiser, tuple(index_set), clip, step_noise
+        self._alphas_bar = [denoiser.alpha_bar(t) for t in index_set]
+
+    @property
+    def positions(self) -> range:
+        """The positions k in the order of the walk: T' - 1, ..., 0."""
+        return range(len(self.index_set) - 1, -1, -1)
+
+    def alpha_bar(self, k: int) -> float:
+        """Return the cumulative alpha at position k, in (0, 1); 1 for the clean image, k = -1."""
+        return 1.0 if k < 0 else self._alphas_bar[k]
+
+    def level(self, k: int) -> NoiseLevel:
+        """Return signal and sigma at position k."""
+        return NoiseLevel(sqrt(self.alpha_bar(k)), sqrt(1 - self.alpha_bar(k)))
+
+    def half_log_snr(self, k: int) -> float:
+        """Return lambda = log(signal / sigma) at position k >= 0; the clean image has none."""
+        return (log(self.alpha_bar(k)) - log1p(-self.alpha_bar(k))) / 2
+
+    def predict(self, x: Tensor, k: int) -> Prediction:
+        """Return the clean image and the noise that the model sees in ``x`` (B, C, H, W) at position k >= 0."""
+        prediction = self.denoiser.predict(x, self.denoiser.batch_of(self.index_set[k], len(x)))
+        return prediction.clipped(x, self.level(k)) if self.clip else prediction
 
 
-def ancestral_step(
-    x: Tensor, prediction: Prediction, alpha_bar: float, alpha_bar_next: float, noise: Tensor | None
-) -> Tensor:
-    """Draw from the posterior q(x_next | x, x0): Ho et al. 2020, eqs. 6 and 7, variance beta-tilde.
+@dataclass(frozen=True)
+class Sampler(ABC):
+    """A way from noise to images. Subclasses set ``name`` and ``title`` and define ``sample``.
 
-    Args:
-        x: (B, C, H, W) the current images.
-        prediction: x0 and eps at the current level.
-        alpha_bar: cumulative alpha of the current level, in (0, 1).
-        alpha_bar_next: that of the cleaner level, in (alpha_bar, 1]; 1 ends at x0, without noise.
-        noise: (B, C, H, W) standard normal.
+    Attributes:
+        eta: how random a step is, in [0, 1]: 0 is deterministic, 1 has the variance of ancestral sampling.
+        clip: whether predicted images are clipped to [-1, 1].
+
+    Raises:
+        SfddmError: ``eta`` is not 0 and the sampler has no use for it.
     """
-    alpha = alpha_bar / alpha_bar_next
-    beta = 1 - alpha
-    mean = (
-        sqrt(alpha_bar_next) * beta / (1 - alpha_bar) * prediction.x0
-        + sqrt(alpha) * (1 - alpha_bar_next) / (1 - alpha_bar) * x
-    )
-    variance = beta * (1 - alpha_bar_next) / (1 - alpha_bar)
-    return mean if variance == 0 or noise is None else mean + sqrt(variance) * noise
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    takes_eta: ClassVar[bool] = False
+
+    eta: float = 0.0
+    clip: bool = True
+
+    def __post_init__(self) -> None:
+        if self.eta and not self.takes_eta:
+            takers = [name for name, entry in entries(PACKAGE, Sampler).items() if entry.takes_eta]  # type: ignore[type-abstract]
+            raise SfddmError(
+                f"eta: the sampler {self.name} has no use for it; leave out eta: {self.eta}, or choose "
+                f"sampler: {' or '.join(takers)}"
+            )
+
+    @abstractmethod
+    def sample(self, walk: Walk, x: Tensor) -> Tensor:
+        """Return the images (B, C, H, W) that the noise ``x`` (B, C, H, W) leads to; in [-1, 1] where it clips."""
 
 
-def consistency_step(prediction: Prediction, alpha_bar_next: float, noise: Tensor | None) -> Tensor:
-    """Noise the predicted image afresh (Song et al. 2023, Algorithm 1); the last step leaves it clean.
+def find_sampler(name: str) -> type[Sampler]:
+    """Return the sampler that a spec names.
 
-    Args:
-        prediction: x0 at the current level, (B, C, H, W).
-        alpha_bar_next: cumulative alpha of the next level; 1 ends.
-        noise: (B, C, H, W) standard normal.
+    Raises:
+        SfddmError: there is none of that name.
     """
-    if noise is None:
-        return prediction.x0
-    return q_sample(prediction.x0, noise, NoiseLevel(sqrt(alpha_bar_next), sqrt(1 - alpha_bar_next)))
+    return find(PACKAGE, Sampler, name, "sampler")  # type: ignore[type-abstract]
 
 
 def sample(
-    denoiser: Denoiser | Ensemble, index_set: tuple[int, ...], sampler: Sampler, x: Tensor, step_noise: StepNoise
+    denoiser: Denoiser | Ensemble, index_set: Sequence[int], sampler: Sampler, x: Tensor, step_noise: StepNoise
 ) -> Tensor:
-    """Walk from noise to images along ``index_set``, one network evaluation a step.
+    """Walk from noise to images along ``index_set``.
 
     Args:
-        denoiser: the model; it stands for every index of ``index_set``.
+        denoiser: the model; its steps hold all of ``index_set``.
         index_set: (T',) increasing teacher indices; walked from the last to the first, then to the clean image.
-        sampler: DDIM or ancestral, eta, clipping.
+        sampler: how.
         x: (B, C, H, W) standard normal noise.
         step_noise: noise of the random steps; not called by a deterministic sampler.
 
     Returns:
         (B, C, H, W) images, in [-1, 1] when the sampler clips.
     """
-    levels = [denoiser.alpha_bar(t) for t in index_set]
-    random = sampler.kind != "ddim" or sampler.eta > 0
-    for k in reversed(range(len(index_set))):
-        t = denoiser.batch_of(index_set[k], len(x))  # (B,)
-        prediction = denoiser.predict(x, t)
-        here, there = levels[k], levels[k - 1] if k else 1.0
-        if sampler.clip:
-            prediction = prediction.clipped(x, NoiseLevel(sqrt(here), sqrt(1 - here)))
-        noise = step_noise(k) if random and k else None
-        if sampler.kind == "ancestral":
-            x = ancestral_step(x, prediction, here, there, noise)
-        elif sampler.kind == "consistency":
-            x = consistency_step(prediction, there, noise)
-        else:
-            x = ddim_step(prediction, here, there, sampler.eta, noise)
-    return x
+    return sampler.sample(Walk(denoiser, index_set, sampler.clip, step_noise), x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import time
 from collections.abc import Sequence
@@ -10,73 +11,95 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sfddm.diffusion.randomness import initial_noise, sample_labels, step_noise
-from sfddm.methods.base import Sampler
-from sfddm.networks.build import parameter_count
-from sfddm.networks.denoiser import Denoiser
+from sfddm.networks.base import parameter_count
+from sfddm.networks.denoiser import Denoiser, EvaluationCounter
 from sfddm.networks.ensemble import Ensemble
 from sfddm.networks.model_folder import load_model
+from sfddm.results.index_set import read_index_set
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_file, write_json
-from sfddm.runtime.progress import ProgressLog
+from sfddm.runtime.progress import Progress
 from sfddm.runtime.provenance import hardware
-from sfddm.samplers.base import sample
-from sfddm.spec.experiment import Spec
+from sfddm.samplers.base import Sampler, sample
+from sfddm.sampling.sections import RowSampling
 from sfddm.training.feed import to_uint8
 
 
-def sample_row(spec: Spec, row: str, steps: int, models: Sequence[Path], out: Path, *, device: torch.device) -> None:
-    """Sample ``spec.evaluation.samples`` images of a row and write them with their cost.
-
-    Image k starts from the noise of (evaluation.seed, k), whatever the method, batch size or device.
+def sample_row(
+    stage: RowSampling, models: Sequence[Path], out: Path, *, device: torch.device, index_set: Path | None = None
+) -> None:
+    """Sample a row's images and write them with their cost.
 
     Args:
-        spec: the experiment.
-        row: the method's row in the spec.
-        steps: T', the sampling steps.
+        stage: the row.
         models: the folder of the model to sample, or of each of the students that share the work.
-        out: the ``.npy`` file to write: (N, H, W, C) uint8. Beside it ``samples.json``.
+        out: the ``.npy`` file to write: (N, H, W, C) uint8. Beside it ``labels.npy``, (N,) int64, the classes that were
+            asked for (-1 without classes), and ``samples.json``.
         device: where to compute.
+        index_set: the file that the stage ``index-set`` wrote, where the row has no index set of its own.
 
     Raises:
-        SfddmError: a model is not the row's, or they do not stand for its steps.
+        SfddmError: a model is not the row's, they are no models at its steps, or the index set is missing or one too
+            many.
     """
-    method, evaluation = spec.method(row), spec.evaluation
-    index_set = method.index_set(steps)
-    denoiser, card = load_sampled(spec, row, steps, models)
+    indices = _indices(stage, index_set)
+    denoiser, card = load_sampled(models, indices, f"{stage.row} at {stage.steps}")
     denoiser.to(device).eval()
-    guidance_scale = method.options.guidance_scale if not method.folds(steps) else 1.0
-    shape = (spec.data.channels, spec.data.image_size, spec.data.image_size)
+    labels = sample_labels(0, stage.count, denoiser.classes)
     batches, seconds = [], 0.0
-    total = -(-evaluation.samples // evaluation.batch_size)
-    with ProgressLog(f"{spec.name}: sampling {row} {steps}", total, evaluation.batch_size) as progress:
-        for first in range(0, evaluation.samples, evaluation.batch_size):
-            count = min(evaluation.batch_size, evaluation.samples - first)
-            x = torch.from_numpy(initial_noise(evaluation.seed, first, count, shape)).to(device)
+    total = -(-stage.count // stage.batch_size)
+    title = f"{stage.experiment}: sampling {stage.row} {stage.steps}"
+    with Progress(title, total, stage.batch_size) as progress:
+        for first in range(0, stage.count, stage.batch_size):
+            count = min(stage.batch_size, stage.count - first)
+            x = torch.from_numpy(initial_noise(stage.seed, first, count, stage.shape)).to(device)
             started = time.monotonic()
-            made = draw(denoiser, index_set, method.sampler, x, evaluation.seed, first, guidance_scale)
+            chosen = labels[first : first + count]
+            made = draw(denoiser, indices, stage.sampler, x, chosen, stage.seed, first, stage.guidance_scale)
             images = to_uint8(made).cpu().numpy()
             seconds += time.monotonic() - started
             batches.append(images)
             if progress.due(len(batches)):
                 progress.show(len(batches))
-    with atomic_file(out) as temporary, temporary.open("wb") as file:
-        np.save(file, np.concatenate(batches), allow_pickle=False)
+    for path, values in ((out, np.concatenate(batches)), (out.with_name("labels.npy"), labels)):
+        with atomic_file(path) as temporary, temporary.open("wb") as file:
+            np.save(file, values, allow_pickle=False)
     networks = [member.network for member in members_of(denoiser)]
+    evaluations = denoiser.evaluations / stage.count
     cost = {
-        "images": evaluation.samples,
+        "images": stage.count,
         "seconds": seconds,
-        "nfe": steps * (1 if guidance_scale == 1.0 else 2),
+        "nfe": int(evaluations) if evaluations.is_integer() else evaluations,
         "parameters": sum(parameter_count(network) for network in networks),
         "active_parameters": max(parameter_count(network) for network in networks),
-        "flops_per_evaluation": max(flops(member, shape, device) for member in members_of(denoiser)),
-        "guidance_scale": guidance_scale,
+        "flops_per_evaluation": max(flops(member, stage.shape, device) for member in members_of(denoiser)),
+        "guidance_scale": stage.guidance_scale,
         "hardware": hardware(),
         "model": card["depends_on"],
     }
     write_json(out.with_name("samples.json"), cost)
-    print(f"{out}: {evaluation.samples} images in {seconds:.1f} s", file=sys.stderr)
+    print(f"{out}: {stage.count} images in {seconds:.1f} s", file=sys.stderr)
+
+
+def _indices(stage: RowSampling, file: Path | None) -> tuple[int, ...]:
+    """Return the row's own index set, or that of a file where the row has none.
+
+    Raises:
+        SfddmError: there is none, there are two, or the file's has another number of steps.
+    """
+    if (stage.index_set is None) == (file is None):
+        wanted = "needs the file that `sfddm index-set` writes" if file is None else "has an index set of its own"
+        raise SfddmError(f"--index-set: {stage.row} at {stage.steps} steps {wanted}")
+    if file is None:
+        assert stage.index_set is not None
+        return stage.index_set
+    found = read_index_set(file).index_set
+    if len(found) != stage.steps:
+        raise SfddmError(f"{file}: holds {len(found)} indices, but {stage.row} asks for {stage.steps} steps")
+    return found
 
 
 def draw(
@@ -84,46 +107,51 @@ def draw(
     index_set: tuple[int, ...],
     sampler: Sampler,
     x: torch.Tensor,
+    labels: NDArray[np.int64],
     seed: int,
     first: int = 0,
     guidance_scale: float = 1.0,
 ) -> torch.Tensor:
     """Return the images that noise leads to, (B, C, H, W): numbers ``first`` and on of the stream ``seed``.
 
-    Image k is a function of (seed, k) and of its class, k modulo the number of classes, whatever the batch or device.
+    Image k is a function of (seed, k) and of its class, whatever the batch or device.
 
     Args:
         denoiser: what is sampled, on the device of ``x``.
         index_set: (T',) the teacher's indices to visit.
         sampler: how.
         x: (B, C, H, W) ``initial_noise`` of these numbers.
+        labels: (B,) the classes to make, where the denoiser knows some.
         seed: of the noise at the steps of a random sampler.
         first: number of the first image.
         guidance_scale: of classifier-free guidance; 1 for none.
     """
-    classes = sample_labels(first, len(x), denoiser.classes)
-    labels = None if classes is None else torch.from_numpy(classes).to(x.device)
+    classes = None if denoiser.classes is None else torch.from_numpy(labels).to(x.device)
 
     def noise_of_step(k: int) -> torch.Tensor:
         return torch.from_numpy(step_noise(seed, k, first, len(x), tuple(x.shape[1:]))).to(x.device)
 
     with torch.inference_mode():
-        return sample(denoiser.given(labels, guidance_scale), index_set, sampler, x, noise_of_step)
+        return sample(denoiser.given(classes, guidance_scale), index_set, sampler, x, noise_of_step)
 
 
 def load_sampled(
-    spec: Spec, row: str, steps: int, models: Sequence[Path]
+    models: Sequence[Path], index_set: Sequence[int], name: str
 ) -> tuple[Denoiser | Ensemble, dict[str, Any]]:
-    """Return what a row samples, and the card of its first model.
+    """Return the one model, or several as one, and the card of the first.
+
+    Args:
+        models: model folders.
+        index_set: the teacher's indices to be visited.
+        name: of what is sampled, for errors.
 
     Raises:
-        SfddmError: a model is not the row's, or they do not stand for its steps.
+        SfddmError: a folder holds no model, or they are no models at some of the indices.
     """
-    index_set = set(spec.method(row).index_set(steps))
     loaded = [load_model(folder) for folder in models]
-    standing = set().union(*(denoiser.steps.index_set for denoiser, _ in loaded))
-    if not index_set <= standing:
-        raise SfddmError(f"{', '.join(map(str, models))}: does not stand for the steps of {row} at {steps}")
+    known = set().union(*(denoiser.steps.index_set for denoiser, _ in loaded))
+    if not set(index_set) <= known:
+        raise SfddmError(f"{', '.join(map(str, models))}: is no model at some of the steps of {name}")
     if len(loaded) == 1:
         return loaded[0]
     parts = [None if card.get("classes") is None else tuple(card["classes"]) for _, card in loaded]
@@ -150,6 +178,8 @@ def flops(denoiser: Denoiser, shape: tuple[int, ...], device: torch.device) -> i
 
     t = denoiser.index_set[-1:]
     counter = FlopCounterMode(display=False)
+    apart = copy.copy(denoiser)
+    apart.counter = EvaluationCounter()
     with torch.no_grad(), counter:
-        denoiser.raw(torch.zeros(1, *shape, device=device), t)
+        apart.raw(torch.zeros(1, *shape, device=device), t)
     return int(counter.get_total_flops())

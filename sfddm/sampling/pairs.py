@@ -3,58 +3,47 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from sfddm.diffusion.index_sets import make_index_set
 from sfddm.diffusion.randomness import derived_seed, initial_noise, sample_labels
-from sfddm.methods.base import Sampler
 from sfddm.networks.model_folder import load_model
-from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_folder, write_json
-from sfddm.runtime.progress import ProgressLog
+from sfddm.runtime.progress import Progress
+from sfddm.samplers.ddim import DDIM
 from sfddm.sampling.images import draw
-
-if TYPE_CHECKING:
-    from sfddm.spec.experiment import Spec
+from sfddm.sampling.sections import PairSampling
 
 #: Not the seed of the evaluation's noise: a student must not have seen the noise it is judged on.
 _STREAM = "pairs"
-_DDIM = Sampler("ddim", 0.0, clip=True)
 
 
-def write_pairs(spec: Spec, seed: int, model: Path, out: Path, *, device: torch.device) -> None:
-    """Sample ``spec.pairs`` from the teacher by DDIM and write them with what they depend on.
+def write_pairs(stage: PairSampling, model: Path, out: Path, *, device: torch.device) -> None:
+    """Sample pairs from the teacher by DDIM and write them with what they depend on.
 
     The folder gets ``images.npy``, (N, C, H, W) float16 in [-1, 1], ``labels.npy``, (N,) int64 (-1 without classes),
     and ``pairs.json``; the noise is a function of the seed in it and of the number of the pair.
-
-    Raises:
-        SfddmError: the spec asks for no pairs.
     """
-    pairs = spec.pairs
-    if pairs is None:
-        raise SfddmError(f"{spec.name}: asks for no pairs; give pairs")
+    pairs = stage.pairs
     teacher, card = load_model(model)
     teacher.to(device).eval()
-    index_set = make_index_set("linspace", spec.schedule.timesteps, pairs.steps)
-    shape = (spec.data.channels, spec.data.image_size, spec.data.image_size)
-    noise_seed, size = derived_seed(seed, _STREAM), spec.evaluation.batch_size
-    images, labels = [], []
-    with ProgressLog(f"{spec.name}: pairs", -(-pairs.count // size), size) as progress:
+    index_set = make_index_set("linspace", stage.timesteps, pairs.steps)
+    noise_seed, size = derived_seed(stage.seed, _STREAM), stage.batch_size
+    labels = sample_labels(0, pairs.count, teacher.classes)
+    images = []
+    with Progress(f"{stage.experiment}: pairs", -(-pairs.count // size), size) as progress:
         for first in range(0, pairs.count, size):
             count = min(size, pairs.count - first)
-            x = torch.from_numpy(initial_noise(noise_seed, first, count, shape)).to(device)
-            made = draw(teacher, index_set, _DDIM, x, noise_seed, first, pairs.guidance_scale)
-            chosen = sample_labels(first, count, teacher.classes)
-            labels.append(np.full(count, -1) if chosen is None else chosen)
+            x = torch.from_numpy(initial_noise(noise_seed, first, count, stage.shape)).to(device)
+            chosen = labels[first : first + count]
+            made = draw(teacher, index_set, DDIM(), x, chosen, noise_seed, first, pairs.guidance_scale)
             images.append(made.cpu().numpy().astype(np.float16))
             if progress.due(len(images)):
                 progress.show(len(images))
     facts = {"schema": 1, "seed": noise_seed, "teacher": card["depends_on"], "pairs": pairs.model_dump(mode="json")}
     with atomic_folder(out) as temporary:
         np.save(temporary / "images.npy", np.concatenate(images), allow_pickle=False)
-        np.save(temporary / "labels.npy", np.concatenate(labels).astype(np.int64), allow_pickle=False)
+        np.save(temporary / "labels.npy", labels, allow_pickle=False)
         write_json(temporary / "pairs.json", facts)

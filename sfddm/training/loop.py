@@ -1,10 +1,9 @@
-"""The training loop. It knows networks, losses and images; of methods it knows the loss alone."""
+"""The training loop. It knows objectives and images; of methods it knows the objective alone."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,39 +13,30 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sfddm.diffusion.draws import Draws
 from sfddm.diffusion.randomness import dropped, training_noise
-from sfddm.methods.base import Loss, TrainingOptions
-from sfddm.networks.denoiser import Denoiser
+from sfddm.methods.options import TrainingOptions
+from sfddm.objectives.objective import Objective
+from sfddm.objectives.terms import Batch
 from sfddm.runtime.errors import SfddmError
-from sfddm.runtime.progress import ProgressLog
-from sfddm.training.checkpoint import Averages, load_checkpoint, save_checkpoint
+from sfddm.runtime.progress import Progress
+from sfddm.training.checkpoint import load_checkpoint, save_checkpoint
 from sfddm.training.ema import MovingAverage
 from sfddm.training.feed import Feed
+from sfddm.training.pairs import PairsFeed
 
 
 @dataclass(frozen=True)
-class Batch:
-    """What one step sees.
+class Seeds:
+    """Where the random numbers of a training come from.
 
     Attributes:
-        x0: (B, C, H, W) float32 images in [-1, 1].
-        noise: (B, C, H, W) float32, standard normal.
-        k: (B,) int64 positions in the student's index set.
-        labels: (B,) int64 classes; None where the student's network takes none.
-        step: from 0.
-        share: the slice of the whole batch that this process sees.
+        batches: of order, noise and steps.
+        draws: of what a loss draws besides.
     """
 
-    x0: Tensor
-    noise: Tensor
-    k: Tensor
-    labels: Tensor | None
-    step: int
-    share: slice
-
-
-#: Batch -> Loss, as in Method.loss with student and teacher bound.
-BatchLoss = Callable[[Batch], Loss]
+    batches: int
+    draws: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,125 +63,153 @@ def learning_rate(options: TrainingOptions, step: int, total: int) -> float:
 
 
 def train(
-    student: Denoiser,
-    batch_loss: BatchLoss,
+    objective: Objective,
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],
     options: TrainingOptions,
     *,
-    seed: int,
+    seeds: Seeds,
     checkpoint: Path,
     device: torch.device,
     title: str,
-    target: Denoiser | None = None,
-    target_decay: float = 0.0,
-    companions: torch.nn.ModuleDict | None = None,
-    companion_rate: float = 1.0,
+    pairs: PairsFeed | None = None,
     stop_after: int | None = None,
 ) -> TrainingResult:
-    """Train ``student`` in place; its averaged weights are put into it at the end where ``options.ema`` is set.
+    """Train the objective's student in place; it gets its averaged weights at the end where ``options.ema`` is set.
 
     Interrupted at any point and called again, it gives the same bits as without a stop, on one kind of device.
 
     Args:
-        student: the network in training.
-        batch_loss: the loss of a batch.
+        objective: the student and what it minimises.
         images: (N, H, W, C) uint8.
         labels: (N,) int64 classes, -1 where there is none.
         options: length, optimiser, precision.
-        seed: of order, noise and steps.
+        seeds: of the random numbers.
         checkpoint: file of the running state, removed by the caller once the result is stored.
         device: where to compute.
         title: names the training in the log.
-        target: a copy of the student that follows it as a moving average, for losses that need one.
-        target_decay: decay of that average.
-        companions: networks trained alongside by the same loss; they are left as they end.
-        companion_rate: their learning rate, as a factor on the student's.
+        pairs: of the teacher, where the objective asks for them.
         stop_after: stop after this many steps and leave the checkpoint, as an interruption would.
 
     Raises:
         SfddmError: the loss became NaN or infinite; nothing of that step is kept.
     """
     accelerator = Accelerator(mixed_precision=options.mixed_precision, cpu=device.type == "cpu")
-    state = _make_state(student.to(device).train(), options, target, target_decay, companions, companion_rate)
-    first, seconds_before = load_checkpoint(checkpoint, state.trained, state.optimizer, state.averages)
+    state = _make_state(objective.to(device).train(), options)
+    first, seconds_before = load_checkpoint(checkpoint, objective, state.optimizer, state.average)
     total = step_count(options, len(images))
     if first > total:
         raise SfddmError(
             f"{checkpoint}: not a checkpoint of this training (step {first} of {total}); delete it to start over"
         )
     if options.compile:
-        student.network = torch.compile(state.network)  # type: ignore[assignment]
-    known = None if student.classes is None else _known_labels(labels, student.classes)
-    feed = Feed(images, known, options.batch_size, seed, options.shuffle, device)
+        objective.student.compile_network()
+    known = _known_labels(labels, objective.student.classes)
+    share = slice(accelerator.process_index, None, accelerator.num_processes)
+    feed = Feed(images, known, options.batch_size, seeds.batches, options.shuffle, device)
+    source = _Batches(feed, pairs, seeds, objective, options, share)
+    run = _Run(accelerator, state, source, options, total, title)
     started = saved = time.monotonic()
-    with ProgressLog(title, total, options.batch_size, first) as progress:
+    with Progress(title, total, options.batch_size, first) as progress:
         for step in range(first, total):
-            share = slice(accelerator.process_index, None, accelerator.num_processes)
-            batch = _batch(feed, seed, step, student, options, share)
-            with accelerator.autocast():
-                whole = batch_loss(batch)
-            loss = whole.total
-            accelerator.backward(loss)
-            state.average_gradients(accelerator)
-            norm = state.clip(options.gradient_clip or math.inf)
             now, stop = time.monotonic(), step + 1 == stop_after
             save = (now - saved > options.checkpoint_seconds or stop) and accelerator.is_main_process
             show = progress.due(step + 1) and accelerator.is_main_process
-            if device.type == "cpu" or show or save:  # elsewhere a look at the loss makes the host wait
-                _check_finite(loss, norm, title, step)
-            state.update(step, learning_rate(options, step, total), whole.trains_student)
+            # On an accelerator a look at the loss makes the host wait.
+            loss = run.step(step, look=device.type == "cpu" or show or save)
             if show:
                 progress.show(step + 1, loss=loss.item())
             if save:
-                spent = seconds_before + now - started
-                save_checkpoint(
-                    checkpoint, state.trained, state.optimizer, state.averages, step=step + 1, seconds=spent
-                )
+                spent = seconds_before + time.monotonic() - started
+                save_checkpoint(checkpoint, objective, state.optimizer, state.average, step=step + 1, seconds=spent)
                 saved = now
             if stop:
                 break
-    _check_weights(state.network, title)
-    student.network = state.network
-    if "average" in state.averages:
-        state.averages["average"].copy_to_network()
+    _check_weights(objective.student.network, title)
+    if state.average is not None:
+        state.average.copy_to_network()
     seconds = seconds_before + time.monotonic() - started
     return TrainingResult(total, total * options.batch_size, seconds)
 
 
 @dataclass(frozen=True)
+class _Run:
+    """A training under way."""
+
+    accelerator: Accelerator
+    state: _State
+    source: _Batches
+    options: TrainingOptions
+    total: int
+    title: str
+
+    def step(self, step: int, *, look: bool) -> Tensor:
+        """Take one step and return its loss; ``look`` checks that it is finite before anything is updated."""
+        batch, draws = self.source.batch(step)
+        with self.accelerator.autocast():
+            loss = self.state.objective(batch, draws)
+        self.accelerator.backward(loss.total)
+        self.state.average_gradients(self.accelerator)
+        norm = self.state.clip(self.options.gradient_clip or math.inf)
+        if look:
+            _check_finite(loss.total, norm, self.title, step)
+        self.state.update(step, learning_rate(self.options, step, self.total), loss.trains_student)
+        total: Tensor = loss.total
+        return total
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """Makes this process's part of the batch of a step, a function of the seeds and the step."""
+
+    feed: Feed
+    pairs: PairsFeed | None
+    seeds: Seeds
+    objective: Objective
+    options: TrainingOptions
+    share: slice
+
+    def batch(self, step: int) -> tuple[Batch, Draws]:
+        """Return what one step sees, and what its loss may draw."""
+        student, seed, share, device = self.objective.student, self.seeds.batches, self.share, self.feed.device
+        x0, labels = self.feed.batch(step)
+        shape = tuple(x0.shape)
+        noise, k, flips = training_noise(seed, step, shape, len(student.index_set), device)
+        if self.options.horizontal_flip:
+            x0 = torch.where(flips.view(-1, 1, 1, 1), x0.flip(-1), x0)
+        if labels is not None and student.classes is not None and self.options.label_dropout:
+            without = torch.from_numpy(dropped(seed, step, len(labels), self.options.label_dropout)).to(device)
+            labels = labels.masked_fill(without, student.classes)
+        pairs = None if self.pairs is None else self.pairs.batch(step, share)
+        mine = Batch(x0[share], noise[share], k[share], None if labels is None else labels[share], step, pairs)
+        return mine, Draws(self.objective.draws, self.seeds.draws, step, shape, device, share)
+
+
+@dataclass(frozen=True)
 class _State:
-    """What a training changes: the bare network and its companions, the optimiser's moments, the moving averages."""
+    """What a training changes besides the objective: the optimiser's moments, the moving average of the result."""
 
-    network: torch.nn.Module
-    companions: torch.nn.ModuleDict
+    objective: Objective
     optimizer: torch.optim.Optimizer
-    averages: Averages
-
-    @property
-    def trained(self) -> torch.nn.Module:
-        """All that is trained, as one module."""
-        if not self.companions:
-            return self.network
-        return torch.nn.ModuleDict({"student": self.network, "companions": self.companions})
+    average: MovingAverage | None
 
     def average_gradients(self, accelerator: Accelerator) -> None:
         """Take the mean of the gradients of all processes, each of which saw its share of the batch.
 
-        Not left to a parallel wrapper around the student: companions have gradients too, and a loss may ask a network
-        twice or leave it out of a step.
+        Not left to a parallel wrapper around the student: auxiliary networks have gradients too, and a loss may ask a
+        network twice or leave it out of a step.
         """
         if accelerator.num_processes > 1:
-            for parameter in self.trained.parameters():
+            for parameter in self.objective.parameters():
                 if parameter.grad is not None:
                     parameter.grad = accelerator.reduce(parameter.grad, "mean")
 
     def clip(self, most: float) -> Tensor:
-        """Clip the norm of the student's gradient, and that of the companions', and return the larger one."""
+        """Clip the norm of the gradient of each group of parameters, and return the largest one."""
         norms = [
-            torch.nn.utils.clip_grad_norm_(module.parameters(), most)
-            for module in (self.network, self.companions)
-            if any(parameter.grad is not None for parameter in module.parameters())
+            torch.nn.utils.clip_grad_norm_(group["params"], most)
+            for group in self.optimizer.param_groups
+            if any(parameter.grad is not None for parameter in group["params"])
         ]
         return torch.stack(norms).max()
 
@@ -202,58 +220,34 @@ class _State:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if trains_student:
-            for average in self.averages.values():
-                average.update(step)
+            if self.average is not None:
+                self.average.update(step)
+            self.objective.after_step()
 
 
-def _make_state(
-    student: Denoiser,
-    options: TrainingOptions,
-    target: Denoiser | None,
-    target_decay: float,
-    companions: torch.nn.ModuleDict | None,
-    companion_rate: float,
-) -> _State:
-    network = student.network
-    companions = torch.nn.ModuleDict() if companions is None else companions.to(student.index_set.device).train()
-    groups = [{"params": list(network.parameters()), "factor": 1.0}]
-    if companions:
-        groups.append({"params": list(companions.parameters()), "factor": companion_rate})
+def _make_state(objective: Objective, options: TrainingOptions) -> _State:
     optimizer = torch.optim.AdamW(
-        groups,
+        objective.parameter_groups(),
         lr=options.learning_rate,
         betas=options.adam_betas,
         weight_decay=options.weight_decay,
         fused=True,  # one kernel for all weights: 5 to 8 % more images a second with a small U-Net on a CPU
     )
-    averages = {"average": MovingAverage(network, options.ema)} if options.ema else {}
-    if target is not None:
-        copy = target.to(student.index_set.device).network
-        averages["target"] = MovingAverage(network, target_decay, into=copy, ramp=False)
-    return _State(network, companions, optimizer, averages)
+    average = MovingAverage(objective.student.network, options.ema) if options.ema else None
+    return _State(objective, optimizer, average)
 
 
-def _known_labels(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """Return the labels with "no class", n, where there is none.
+def _known_labels(labels: NDArray[np.int64], classes: int | None) -> NDArray[np.int64] | None:
+    """Return the labels with "no class", n, where there is none; None for a network without classes.
 
     Raises:
         SfddmError: a label is n or more.
     """
+    if classes is None:
+        return None
     if len(labels) and labels.max() >= classes:
         raise SfddmError(f"network.classes: {classes} classes, but the data has the label {labels.max()}")
     return np.where(labels < 0, classes, labels)
-
-
-def _batch(feed: Feed, seed: int, step: int, student: Denoiser, options: TrainingOptions, share: slice) -> Batch:
-    """Return this process's part of the batch of a step."""
-    x0, labels = feed.batch(step)
-    noise, k, flips = training_noise(seed, step, tuple(x0.shape), len(student.index_set), feed.device)
-    if options.horizontal_flip:
-        x0 = torch.where(flips.view(-1, 1, 1, 1), x0.flip(-1), x0)
-    if labels is not None and student.classes is not None and options.label_dropout:
-        without = torch.from_numpy(dropped(seed, step, len(labels), options.label_dropout)).to(feed.device)
-        labels = labels.masked_fill(without, student.classes)
-    return Batch(x0[share], noise[share], k[share], None if labels is None else labels[share], step, share)
 
 
 def _check_finite(loss: Tensor, norm: Tensor, title: str, step: int) -> None:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from sfddm.diffusion.randomness import initial_noise
-from sfddm.methods.base import Pairs
+from sfddm.objectives.terms import Pairs
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import read_json
 from sfddm.training.feed import Feed

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from sfddm.methods.base import TrainingOptions
+from sfddm.methods.options import TrainingOptions
 from sfddm.runtime.strict import Strict
 
 

@@ -7,58 +7,74 @@ from pathlib import Path
 import torch
 
 from sfddm.data.store import open_store
+from sfddm.diffusion.draws import Draws
 from sfddm.diffusion.randomness import derived_seed
 from sfddm.methods.teacher import denoising_loss
-from sfddm.networks.build import build_network, network_config
-from sfddm.networks.denoiser import Denoiser, Steps
+from sfddm.networks.build import build_network
+from sfddm.networks.denoiser import Denoiser
 from sfddm.networks.model_folder import load_pretrained, save_model
+from sfddm.networks.steps import Steps
+from sfddm.objectives.objective import Objective
+from sfddm.objectives.terms import Batch, Loss, Networks
 from sfddm.runtime.device import is_first_process
 from sfddm.runtime.errors import SfddmError
-from sfddm.spec.experiment import Spec, digest_of
+from sfddm.runtime.files import digest_of
 from sfddm.training.card import make_card
-from sfddm.training.loop import TrainingResult, train
+from sfddm.training.loop import Seeds, TrainingResult, train
+from sfddm.training.sections import TeacherTraining
 from sfddm.training.spec import Pretrained
 
 
-def train_teacher(spec: Spec, seed: int, data: Path, out: Path, *, state: Path | None, device: torch.device) -> None:
+def train_teacher(stage: TeacherTraining, data: Path, out: Path, *, state: Path | None, device: torch.device) -> None:
     """Train the teacher of one seed, or fetch it, and write its model folder.
 
     Args:
-        spec: the experiment.
-        seed: the training's seed.
+        stage: the training.
         data: folder of the stores, one for each split.
         out: the model folder to write.
         state: where checkpoints live, each in a folder named after what its training depends on; None: reports/state.
         device: where to compute.
+
+    Raises:
+        SfddmError: the store or the pretrained pipeline cannot be read, or a launcher's variables are stray.
     """
+    writes = is_first_process()
     store = open_store(data / "train")
-    part = spec.teacher_part() | {"seed": seed, "data_digest": store.digest}
-    if spec.teacher.pretrained:
-        denoiser = load_pretrained(_pipeline_folder(spec.teacher.pretrained), spec.schedule.timesteps)
+    key = stage.key | {"data": store.digest}
+    if stage.teacher.pretrained:
+        denoiser = load_pretrained(_pipeline_folder(stage.teacher.pretrained), stage.schedule.timesteps)
         result = TrainingResult(0, 0, 0.0)
     else:
-        assert spec.teacher.training is not None
-        config = network_config(spec.network, spec.data.image_size, spec.data.channels)
-        network = build_network(config, derived_seed(seed, "teacher", "weights"))
-        denoiser = Denoiser(network, spec.network.prediction, Steps.of_teacher(spec.schedule.build()))
-        checkpoint = (state or Path("reports/state")) / digest_of(part)[:16] / "checkpoint.safetensors"
+        assert stage.teacher.training is not None
+        channels, size, _ = stage.shape
+        network = build_network(stage.network.config(size, channels), derived_seed(stage.seed, "teacher", "weights"))
+        denoiser = Denoiser(network, stage.network.prediction, Steps.of_teacher(stage.schedule.build()))
+        checkpoint = (state or Path("reports/state")) / digest_of(key)[:16] / "checkpoint.safetensors"
         result = train(
-            denoiser,
-            lambda batch: denoising_loss(denoiser.given(batch.labels), batch.x0, batch.noise, batch.k),
+            make_objective(denoiser),
             store.images,
             store.labels,
-            spec.teacher.training,
-            seed=derived_seed(seed, "teacher"),
+            stage.teacher.training,
+            seeds=Seeds(derived_seed(stage.seed, "teacher")),
             checkpoint=checkpoint,
             device=device,
-            title=f"{spec.name}: teacher, seed {seed}",
+            title=stage.origin.title,
         )
-    if not is_first_process():
+    if not writes:
         return
-    card = make_card(spec, store, method="teacher", fold="teacher", seed=seed, result=result, depends_on=part)
+    card = make_card(stage.origin, store, method="teacher", fold="teacher", seed=stage.seed, result=result, key=key)
     save_model(out, denoiser, card | {"student_evaluations": 1, "teacher_evaluations": 0})
     if result.steps:
         checkpoint.unlink(missing_ok=True)
+
+
+def make_objective(denoiser: Denoiser) -> Objective:
+    """Return the teacher's own objective, which asks no other network."""
+
+    def loss(networks: Networks, batch: Batch, draws: Draws) -> Loss:
+        return denoising_loss(networks.student, batch)
+
+    return Objective(denoiser, None, loss)
 
 
 def _pipeline_folder(pretrained: Pretrained) -> Path:

@@ -20,6 +20,7 @@ from sfddm.report.content import read_content
 from sfddm.report.render import render, render_html
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")]
 WIDTHS = (320, 390, 768, 1280)
 # Variants give the page its ablations, which become cards on a phone: a variant's three figures stay on the screen.
 METHODS = {
@@ -49,7 +50,6 @@ def browse(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
 def test_points_are_seen_beside_the_plots(tmp_path: Path) -> None:
     """In pixels: a style of another picture on the page must not make them invisible."""
     content = read_content([collected_points(tmp_path)], tmp_path / "none")
@@ -64,7 +64,6 @@ def test_points_are_seen_beside_the_plots(tmp_path: Path) -> None:
     assert int(((pixels[..., 0] > 200) & (pixels[..., 1] < 100) & (pixels[..., 2] > 200)).sum()) > 2000
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
 def test_the_page_fits_every_screen(tmp_path: Path) -> None:
     spec = make_spec(title="A rather long title of an experiment on images", steps=[16, 8, 4], methods=METHODS)
     collect(spec, make_runs(spec, tmp_path / "runs"), tmp_path / "collected")

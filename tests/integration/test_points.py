@@ -17,9 +17,9 @@ from support.pages import parse
 from support.point_runs import FILE, SPEC, collected, make_spec, points
 
 from sfddm.data.fetch import fetch
+from sfddm.data.gaussians import petals
 from sfddm.data.spec import DataSpec
-from sfddm.data.store import verify_store
-from sfddm.diffusion.gaussians import petals
+from sfddm.data.store import open_store
 from sfddm.evaluation.agreement import measure_agreement
 from sfddm.evaluation.figures import figures_of
 from sfddm.evaluation.frechet import frechet_by_block, real_side
@@ -28,12 +28,12 @@ from sfddm.evaluation.metrics import reference_statistics
 from sfddm.extractors.extract import extract_features
 from sfddm.extractors.points import LENGTH, coordinates_of, fourier_features
 from sfddm.records.pictures import sample_grid
-from sfddm.report.collect import KEPT_POINTS, _first_images
+from sfddm.report.collect import KEPT_POINTS, _first_samples
 from sfddm.report.content import read_content
 from sfddm.report.points import are_points, panel, share_near
 from sfddm.report.render import render_html
 from sfddm.runtime.errors import SfddmError
-from sfddm.spec.experiment import parse_spec
+from sfddm.spec.load import parse_spec
 
 
 def data_section(**options: Any) -> Any:
@@ -43,7 +43,7 @@ def data_section(**options: Any) -> Any:
 
 def test_the_store_holds_the_mixture_in_256_levels(tmp_path: Path) -> None:
     fetch(data_section(splits=["train", "test"]), tmp_path)
-    train, test = (verify_store(tmp_path / split) for split in ("train", "test"))
+    train, test = (open_store(tmp_path / split) for split in ("train", "test"))
     assert train.images.shape == (3000, 1, 1, 2)
     assert train.manifest["class_names"] == [f"arm {number}" for number in range(8)]
     mixture, found = petals(), train.images.reshape(-1, 2) / 127.5 - 1
@@ -55,9 +55,9 @@ def test_the_store_holds_the_mixture_in_256_levels(tmp_path: Path) -> None:
         assert np.square(apart).mean() == pytest.approx(2 * 0.04**2, rel=0.2)
     assert not np.array_equal(train.images, test.images)
     fetch(data_section(), tmp_path / "again")
-    assert verify_store(tmp_path / "again" / "train").digest == train.digest
+    assert open_store(tmp_path / "again" / "train").digest == train.digest
     fetch(data_section(seed=1), tmp_path / "other")
-    assert verify_store(tmp_path / "other" / "train").digest != train.digest
+    assert open_store(tmp_path / "other" / "train").digest != train.digest
 
 
 @pytest.mark.parametrize("wrong", [{"channels": 3}, {"image_size": 2}, {"images": 0}, {"center_crop": 1}])
@@ -77,9 +77,15 @@ def test_images_still_have_one_channel_or_three() -> None:
     ("change", "sentence"),
     [
         ({"network": {"kind": "unet"}}, "network.kind: must be mlp"),
-        ({"evaluation": {"samples": 64}}, "evaluation.extractor: must be points for the source gaussians-2d"),
+        (
+            {"evaluation": {"samples": 64}},
+            "must be points for a source of points, and for no other; gaussians-2d gives points",
+        ),
         ({"evaluation": SPEC["evaluation"] | {"audit": ["ddim"]}}, "are for images, not for points"),
-        ({"data": {"source": "sklearn-digits", "label": "d", "image_size": 8, "channels": 1}}, "and for no other"),
+        (
+            {"data": {"source": "sklearn-digits", "label": "d", "image_size": 8, "channels": 1}},
+            "sklearn-digits gives images",
+        ),
     ],
 )
 def test_points_and_images_are_not_mixed(change: dict[str, Any], sentence: str) -> None:
@@ -153,7 +159,7 @@ def test_agreement_of_points_is_the_l1_distance_alone(tmp_path: Path) -> None:
 
 def test_evaluating_points_imports_no_torch_fidelity() -> None:
     script = (
-        "import sys, numpy as np; from sfddm.spec.experiment import load_spec; import sfddm.evaluation.score; "
+        "import sys, numpy as np; from sfddm.spec.load import load_spec; import sfddm.evaluation.score; "
         "from sfddm.evaluation.figures import figures_of; "
         "from sfddm.evaluation.metrics import reference_statistics; "
         "x = np.random.default_rng(0).normal(size=(100, 2)).astype('float32'); "
@@ -165,10 +171,10 @@ def test_evaluating_points_imports_no_torch_fidelity() -> None:
 
 def test_more_points_than_images_are_kept(tmp_path: Path) -> None:
     np.save(tmp_path / "points.npy", points(KEPT_POINTS + 5))
-    assert len(_first_images(tmp_path / "points.npy", None, "sample")) == KEPT_POINTS
+    assert len(_first_samples(tmp_path / "points.npy", KEPT_POINTS + 5)) == KEPT_POINTS
     np.save(tmp_path / "two.npy", np.zeros((5, 2, 2, 2), np.uint8))
     with pytest.raises(SfddmError, match=r"points \(N, 1, 1, 2\), got uint8 of shape \(5, 2, 2, 2\)"):
-        _first_images(tmp_path / "two.npy", None, "sample")
+        _first_samples(tmp_path / "two.npy", 5)
     assert not are_points(np.zeros((5, 1, 1, 3), np.uint8))
 
 

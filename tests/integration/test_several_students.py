@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,23 @@ from support.several_students import make_spec
 
 from sfddm.data.fetch import fetch
 from sfddm.diffusion.index_sets import make_index_set
-from sfddm.diffusion.randomness import sample_labels
 from sfddm.evaluation.by_class import figures_by_class
+from sfddm.evaluation.class_partition import write_partition
 from sfddm.evaluation.metrics import reference_statistics
 from sfddm.evaluation.reference import write_reference
-from sfddm.evaluation.score import score
-from sfddm.methods.base import Sampler
-from sfddm.networks.model_folder import load_companions, load_model
+from sfddm.evaluation.score import open_labels, score
+from sfddm.networks.denoiser import FrozenDenoiser
+from sfddm.networks.model_folder import load_auxiliary, load_model
 from sfddm.runtime.errors import SfddmError
 from sfddm.samplers.base import sample
+from sfddm.samplers.ddim import DDIM as DDIMSampler
 from sfddm.sampling.images import flops, sample_row
 from sfddm.sampling.pairs import write_pairs
 from sfddm.spec.experiment import TEACHER, Model, Spec
+from sfddm.spec.stages import class_partition, student_training, teacher_training
 from sfddm.training.pairs import PairsFeed
-from sfddm.training.student import distill_fold
+from sfddm.training.sections import StudentInputs
+from sfddm.training.student import make_objective, train_student
 from sfddm.training.teacher import train_teacher
 
 CPU = torch.device("cpu")
@@ -42,24 +46,26 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Spec, Path]:
     """Train everything that the spec asks for, as the DAG does."""
     spec, root = make_spec(), tmp_path_factory.mktemp("plane")
     fetch(spec.data, root / "data")
-    train_teacher(spec, 0, root / "data", folder(root, TEACHER), state=root / "state", device=CPU)
+    train_teacher(teacher_training(spec, 0), root / "data", folder(root, TEACHER), state=root / "state", device=CPU)
     write_pairs(spec, 0, folder(root, TEACHER), root / "pairs", device=CPU)
-    for row, steps in spec.rows():
-        for fold in spec.method(row).folds(steps):
-            distill_fold(
-                spec,
-                row,
-                fold.name,
-                0,
-                folder(root, spec.teacher_of(row, fold.name)),
-                root / "data",
-                root / row / fold.name,
-                state=root / "state",
-                device=CPU,
-                start_folder=root / row / fold.start if fold.start else None,
-                pairs_folder=root / "pairs",
-            )
+    write_partition(class_partition(spec, "msd"), root / "data", root / "msd.json")
+    for row in spec.methods:
+        for name in spec.trainings(row):
+            inputs = inputs_of(spec, root, row, name)
+            stage = student_training(spec, row, name, 0)
+            train_student(stage, inputs, root / row / name, state=root / "state", device=CPU)
     return spec, root
+
+
+def inputs_of(spec: Spec, root: Path, row: str, name: str) -> StudentInputs:
+    training = spec.training(row, name)
+    return StudentInputs(
+        data=root / "data",
+        teacher=folder(root, spec.teacher_of(row, name)),
+        start=root / row / training.start if training.start else None,
+        pairs=root / "pairs",
+        partition=root / "msd.json" if training.share else None,
+    )
 
 
 def card_of(root: Path, row: str, fold: str) -> dict[str, Any]:
@@ -76,7 +82,7 @@ def test_pairs_are_the_teachers_images_from_noise_that_no_score_is_measured_on(t
     with torch.no_grad():
         given = teacher.eval().given(pairs.labels)
         again = sample(
-            given, make_index_set("linspace", 64, 4), Sampler("ddim", 0.0, True), pairs.noise, lambda k: pairs.noise
+            given, make_index_set("linspace", 64, 4), DDIMSampler(0.0, True), pairs.noise, lambda k: pairs.noise
         )
     assert torch.allclose(again, pairs.images, atol=1e-3), "float16 on disk"
     from sfddm.diffusion.randomness import initial_noise
@@ -108,14 +114,16 @@ def test_each_student_learns_its_classes_and_its_range_and_from_whom_it_should(t
 def test_a_stage_goes_on_with_the_fake_scores_of_the_one_before(trained: tuple[Spec, Path]) -> None:
     spec, root = trained
     teacher, _ = load_model(folder(root, TEACHER))
-    method, fold = spec.method("msd"), spec.fold("msd", "1.adm-0")
-    companions = method.companions(fold, teacher, teacher)
-    assert companions is not None
-    fresh = {name: value.clone() for name, value in companions.state_dict().items()}
-    load_companions(root / "msd" / "1.dm-0", companions)
-    loaded = companions.state_dict()
+    stage, before = student_training(spec, "msd", "1.adm-0", 0), root / "msd" / "1.dm-0"
+    fresh, loaded = (
+        dict(make_objective(stage, teacher, FrozenDenoiser(teacher), start).auxiliary.state_dict())
+        for start in (None, before)
+    )
     assert not torch.equal(loaded["fake.network.enter.weight"], fresh["fake.network.enter.weight"])
     assert torch.equal(loaded["critic.out.weight"], fresh["critic.out.weight"]), "DM has no critic"
+    kept = torch.nn.ModuleDict({"fake": load_model(folder(root, TEACHER))[0]})
+    load_auxiliary(before, kept)
+    assert torch.equal(loaded["fake.network.enter.weight"], kept.state_dict()["fake.network.enter.weight"])
 
 
 def test_together_they_make_every_class_and_are_scored_class_by_class(
@@ -124,11 +132,13 @@ def test_together_they_make_every_class_and_are_scored_class_by_class(
     spec, root = trained
     models = [folder(root, model) for model in spec.sampled_models("msd", 1)]
     sample_row(spec, "msd", 1, models, tmp_path / "samples.npy", device=CPU)
-    images = np.load(tmp_path / "samples.npy")
+    images, labels = np.load(tmp_path / "samples.npy"), np.load(tmp_path / "labels.npy")
+    assert labels.dtype == np.int64
+    assert labels.tolist() == [k % 8 for k in range(320)]
     for i, classes in enumerate([[0, 2, 4, 6], [1, 3, 5, 7]]):
         alone = tmp_path / f"alone-{i}" / "samples.npy"
         sample_row(spec, "msd", 1, [models[i]], alone, device=CPU)
-        mine = np.isin(sample_labels(0, 320, 8), classes)
+        mine = np.isin(labels, classes)
         assert np.abs(images[mine].astype(int) - np.load(alone)[mine]).max() <= 1, "a smaller batch may round otherwise"
     cost = json.loads((tmp_path / "samples.json").read_text())
     assert cost["parameters"] == 2 * cost["active_parameters"]
@@ -137,6 +147,32 @@ def test_together_they_make_every_class_and_are_scored_class_by_class(
     by_class = json.loads((tmp_path / "score.json").read_text())["by_class"]
     assert [row["class"] for row in by_class] == list(range(8))
     assert all(row["images"] == 40 and row["low"] <= row["kid"] <= row["high"] for row in by_class)
+    order = np.random.default_rng(0).permutation(320)
+    np.save(tmp_path / "samples.npy", images[order])
+    np.save(tmp_path / "labels.npy", labels[order])
+    score(spec, tmp_path / "samples.npy", tmp_path / "reference", tmp_path / "again.json")
+    again = json.loads((tmp_path / "again.json").read_text())["by_class"]
+    assert [row["hits"] for row in again] == pytest.approx([row["hits"] for row in by_class]), "labels are read"
+    assert [row["kid"] for row in again] == pytest.approx([row["kid"] for row in by_class])
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        (None, "no such file; `sfddm sample` writes it"),
+        (np.zeros(319, np.int64), r"holds int64 \(319,\), labels must be int64 \(320,\) or more"),
+        (np.zeros((320, 1), np.int64), r"holds int64 \(320, 1\)"),
+        (np.zeros(320, np.uint8), "holds uint8"),
+        (np.full(320, -1), "holds -1 to -1, labels must be 0 to 7"),
+        (np.arange(320) % 9, "holds 0 to 8, labels must be 0 to 7"),
+    ],
+)
+def test_labels_that_do_not_fit_the_samples_are_refused(tmp_path: Path, labels: Any, sentence: str) -> None:
+    path = tmp_path / "labels.npy"
+    if labels is not None:
+        np.save(path, labels)
+    with pytest.raises(SfddmError, match=rf"labels\.npy: {sentence}"):
+        open_labels(path, 320, 8)
 
 
 def test_guidance_changes_what_is_sampled(trained: tuple[Spec, Path], tmp_path: Path) -> None:
@@ -153,40 +189,31 @@ def test_guidance_changes_what_is_sampled(trained: tuple[Spec, Path], tmp_path: 
 def test_a_stage_trained_again_has_the_same_weights(trained: tuple[Spec, Path], tmp_path: Path) -> None:
     spec, root = trained
     again = tmp_path / "again"
-    distill_fold(
-        spec, "msd", "1.adm-0", 0, folder(root, TEACHER), root / "data", again, state=tmp_path / "state", device=CPU,
-        start_folder=root / "msd" / "1.dm-0", pairs_folder=root / "pairs",
-    )  # fmt: skip
+    stage, inputs = student_training(spec, "msd", "1.adm-0", 0), inputs_of(spec, root, "msd", "1.adm-0")
+    train_student(stage, inputs, again, state=tmp_path / "state", device=CPU)
     assert_same_weights(*(dict(load_model(f)[0].network.state_dict()) for f in (again, root / "msd" / "1.adm-0")))
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ({"start_folder": None}, r"starts from fold 1\.dm-0; give --start"),
-        ({"pairs_folder": None}, r"compares with the teacher's images; give --pairs"),
-        ({"start_folder": "msd/1.dm-1"}, r"holds msd 1\.dm-1, but msd 1\.adm-0 needs msd 1\.dm-0"),
+        ({"start": None}, r"starts from fold 1\.dm-0; give --start"),
+        ({"pairs": None}, r"compares with the teacher's images; give --pairs"),
+        ({"partition": None}, r"msd 1\.adm-0: shares the classes; give --partition"),
+        ({"partition": "pairs/pairs.json"}, r"pairs\.json: not a partition written by `sfddm partition`"),
+        ({"start": "msd/1.dm-1"}, r"holds msd 1\.dm-1, but msd 1\.adm-0 needs msd 1\.dm-0"),
+        ({"teacher": "trajectory/8"}, r"holds trajectory 8, but msd 1\.adm-0 needs teacher teacher"),
     ],
 )
-def test_a_missing_or_wrong_start_is_refused(
+def test_a_missing_or_wrong_input_is_refused(
     trained: tuple[Spec, Path], tmp_path: Path, arguments: dict[str, Any], reason: str
 ) -> None:
     spec, root = trained
-    given: dict[str, Any] = {"start_folder": "msd/1.dm-0", "pairs_folder": "pairs"} | arguments
-    given = {name: None if place is None else root / place for name, place in given.items()}
+    changes = {name: None if place is None else root / place for name, place in arguments.items()}
+    inputs = replace(inputs_of(spec, root, "msd", "1.adm-0"), **changes)
     with pytest.raises(SfddmError, match=reason):
-        distill_fold(
-            spec,
-            "msd",
-            "1.adm-0",
-            0,
-            folder(root, TEACHER),
-            root / "data",
-            tmp_path / "m",
-            state=None,
-            device=CPU,
-            **given,
-        )
+        train_student(student_training(spec, "msd", "1.adm-0", 0), inputs, tmp_path / "m", state=None, device=CPU)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -197,7 +224,7 @@ def test_a_missing_or_wrong_start_is_refused(
         ({"ddim": {"student_of": "one-to-many"}, "one-to-many": {}}, "one-to-many at 8 steps is several students"),
         (
             {"ddim": {"student_of": "trajectory"}, "trajectory": {"index_set": "quadratic"}},
-            "the student of trajectory does not stand for all of this row's 8 steps",
+            "the student of trajectory is no model at all of this row's 8 steps",
         ),
         ({"multi-student": {"students": 2, "steps": [2]}}, "a student makes an image in 1 step, not in 2"),
     ],
@@ -220,10 +247,9 @@ def test_pairs_and_classes_that_are_missing_are_asked_for() -> None:
 
 def test_the_kid_of_a_class_is_that_of_its_images_alone() -> None:
     spec = make_spec()
-    labels = sample_labels(0, 320, 8)
-    assert labels is not None
+    labels = np.random.default_rng(1).permutation(np.arange(320) % 8)
     x, y = np.random.default_rng(0).standard_normal((2, 320, 5)).astype(np.float32)
-    found = figures_by_class(x + labels[:, None], reference_statistics(y, 3, labels=labels), 8, spec.evaluation)
+    found = figures_by_class(x + labels[:, None], labels, reference_statistics(y, 3, labels=labels), 8, spec.evaluation)
 
     def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return (a.astype(np.float64) @ b.astype(np.float64).T / 5 + 1) ** 3
@@ -236,13 +262,13 @@ def test_the_kid_of_a_class_is_that_of_its_images_alone() -> None:
 
 def test_classes_that_were_swapped_are_found_out() -> None:
     spec = make_spec()
-    labels = sample_labels(0, 320, 8)
-    assert labels is not None
+    labels = np.random.default_rng(1).permutation(np.arange(320) % 8)
     centres = 8.0 * np.eye(8)
     noise = np.random.default_rng(0).standard_normal((2, 320, 8))
     reference = reference_statistics((centres[labels] + noise[0]).astype(np.float32), 3, labels=labels)
-    right = figures_by_class((centres[labels] + noise[1]).astype(np.float32), reference, 8, spec.evaluation)
-    wrong = figures_by_class((centres[(labels + 1) % 8] + noise[1]).astype(np.float32), reference, 8, spec.evaluation)
+    made = (centres[labels] + noise[1]).astype(np.float32)
+    right = figures_by_class(made, labels, reference, 8, spec.evaluation)
+    wrong = figures_by_class(made, (labels + 1) % 8, reference, 8, spec.evaluation)
     assert all(row["hits"] > 0.95 for row in right)
     assert all(row["hits"] < 0.05 for row in wrong)
     assert max(row["kid"] for row in right) < min(row["kid"] for row in wrong)

@@ -9,12 +9,14 @@ from torch import Tensor, nn
 
 from sfddm.diffusion.process import PredictionKind
 from sfddm.diffusion.schedule import Schedule, make_schedule
-from sfddm.networks.build import build_unet, unet_config
-from sfddm.networks.denoiser import Denoiser, Steps
-from sfddm.networks.spec import UNetSpec
+from sfddm.networks.base import Condition, Network
+from sfddm.networks.build import build_network
+from sfddm.networks.denoiser import Denoiser
+from sfddm.networks.kinds.unet import UNetOptions
+from sfddm.networks.steps import Steps
 
 
-class GaussianNetwork(nn.Module):
+class GaussianNetwork(Network):
     """The optimal network for pixels drawn independently from N(mean, deviation^2); deviation 0 is a single image.
 
     With x_t = a x0 + s eps, x_t is N(a m, a^2 d^2 + s^2) and E[eps | x_t] = s (x_t - a m) / (a^2 d^2 + s^2). For one
@@ -23,11 +25,12 @@ class GaussianNetwork(nn.Module):
 
     def __init__(self, schedule: Schedule, mean: Tensor, deviation: float, prediction: PredictionKind) -> None:
         super().__init__()
+        self.config, self.classes = {}, None
         self.mean, self.deviation, self.prediction = mean.double(), deviation, prediction
         self.alphas_bar = torch.from_numpy(schedule.alphas_bar)
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        alpha_bar = self.alphas_bar[t].view(-1, 1, 1, 1)
+    def forward(self, x: Tensor, condition: Condition) -> Tensor:
+        alpha_bar = self.alphas_bar[condition.t].view(-1, 1, 1, 1)
         a, s = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
         surprise = (x.double() - a * self.mean) / (alpha_bar * self.deviation**2 + 1 - alpha_bar)
         eps = s * surprise
@@ -42,7 +45,7 @@ def gaussian_denoiser(
     return Denoiser(GaussianNetwork(schedule, mean, deviation, prediction), prediction, Steps.of_teacher(schedule))
 
 
-TINY_NETWORK = UNetSpec(channels=8, channel_multipliers=(1, 2), blocks_per_level=1)
+TINY_NETWORK = UNetOptions(channels=8, channel_multipliers=(1, 2), blocks_per_level=1)
 
 
 def tiny_denoiser(
@@ -50,7 +53,7 @@ def tiny_denoiser(
 ) -> Denoiser:
     """Return an untrained U-Net over all steps of ``schedule`` (cosine, T = 64), in evaluation mode."""
     schedule = schedule or make_schedule("cosine", 64)
-    network = build_unet(unet_config(TINY_NETWORK, size, 1), seed)
+    network = build_network(TINY_NETWORK.config(size, 1), seed)
     return Denoiser(network, prediction, Steps.of_teacher(schedule)).eval()
 
 
@@ -76,7 +79,7 @@ def assert_same_weights(one: dict[str, Tensor], other: dict[str, Tensor]) -> Non
 
 def first_layer(denoiser: Denoiser) -> nn.Parameter:
     """Return the weights through which the image enters a U-Net; whatever is trained changes them."""
-    return denoiser.network.get_parameter("conv_in.weight")
+    return denoiser.network.get_parameter("unet.conv_in.weight")
 
 
 def has_gradient(denoiser: Denoiser) -> bool:

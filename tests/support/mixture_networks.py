@@ -8,25 +8,28 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sfddm.diffusion.gaussians import Mixture, posterior_mean
+from sfddm.data.gaussians import Mixture, posterior_mean
 from sfddm.diffusion.schedule import Schedule, make_schedule
-from sfddm.networks.denoiser import Denoiser, Steps
+from sfddm.networks.base import Condition, Network
+from sfddm.networks.denoiser import Denoiser
+from sfddm.networks.steps import Steps
 
 
-class MixtureNetwork(nn.Module):
+class MixtureNetwork(Network):
     """Says E[x0 | x_t] of points (B, 2, 1, 1), of one class or, for label n, of all; a shift makes it wrong."""
 
     def __init__(self, mixture: Mixture, schedule: Schedule, classes: int | None = None, shift: float = 0.0) -> None:
         super().__init__()
         self.mixture, self.alphas_bar, self.shift = mixture, schedule.alphas_bar, shift
-        self.config: dict[str, Any] = {} if classes is None else {"classes": classes}
+        self.config: dict[str, Any] = {}
+        self.classes = classes
         self.weight = nn.Parameter(torch.zeros(1))  # so that there is something to freeze
 
-    def forward(self, x: Tensor, t: Tensor, class_labels: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, condition: Condition) -> Tensor:
+        t, labels, classes = condition.t, condition.labels, self.classes
         points, x0 = x.detach().flatten(1).double().numpy(), np.empty((len(x), 2))
-        classes = self.config.get("classes")
         for i in range(len(x)):
-            one = None if class_labels is None or int(class_labels[i]) == classes else int(class_labels[i])
+            one = None if labels is None or int(labels[i]) == classes else int(labels[i])
             mixture = self.mixture if one is None else self.mixture.given(one)
             x0[i] = posterior_mean(mixture, points[i : i + 1], float(self.alphas_bar[int(t[i])]))[0]
         return torch.from_numpy(x0 + self.shift).float().view_as(x)

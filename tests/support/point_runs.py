@@ -9,7 +9,8 @@ import numpy as np
 import yaml
 from support.report_runs import put_json
 
-from sfddm.spec.experiment import Spec, load_spec, parse_spec
+from sfddm.spec.experiment import Spec
+from sfddm.spec.load import load_spec, parse_spec
 
 FILE = Path(__file__).parents[2] / "params" / "gaussians-2d.yaml"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sfddm.spec.experiment import Spec, parse_spec
+from sfddm.spec.experiment import Spec
+from sfddm.spec.load import parse_spec
 
 SAMPLES = 60
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sfddm.spec.experiment import Spec, parse_spec
+from sfddm.spec.experiment import Spec
+from sfddm.spec.load import parse_spec
 
 TRAINING = {"images": 64, "batch_size": 32, "learning_rate": 1e-3}
 

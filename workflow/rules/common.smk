@@ -3,21 +3,21 @@
 import os
 import shlex
 import sys
-from dataclasses import astuple
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
-import yaml
-from snakemake.exceptions import WorkflowError
-from snakemake.utils import validate
-
+from sfddm.evaluation.measurements.base import Measurement, find_measurement, option_of
+from sfddm.methods.base import Method, Training
 from sfddm.runtime import fork_server
 from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.files import digest_of
 from sfddm.runtime.machine import available_cores
-from sfddm.methods.base import Fold, Method
 from sfddm.runtime.provenance import ROOT, code_digest
-from sfddm.spec.experiment import TEACHER, Spec, digest_of, load_spec
+from sfddm.runtime.registry import entries
+from sfddm.spec import dependencies, stages
+from sfddm.spec.experiment import TEACHER, Spec
+from sfddm.spec.load import load_spec
 
 RUN = "reports/runs/{experiment}"
 SEED = f"{RUN}/seed-{{seed}}"
@@ -52,7 +52,7 @@ def start_fork_server() -> None:
     elsewhere = workflow.nodes is not None or workflow.deployment_settings.deployment_method
     wanted = str(config.get("fork_server", True)).lower() != "false"  # --config gives "false" as a string
     if wanted and not elsewhere and not accelerators():
-        fork_server.start(images=any(spec_of(name).network.kind == "unet" for name in EXPERIMENTS))
+        fork_server.start(images=not all(spec_of(name).data.points for name in EXPERIMENTS))
 
 
 def give_up(sentence: str) -> NoReturn:
@@ -92,44 +92,21 @@ def spec_of(experiment: str) -> Spec:
         spec = load_spec(path)
         if spec.name != experiment:
             raise SfddmError(f"{path}: name: must be {experiment}, like the file; it is {spec.name}")
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except SfddmError as error:
         give_up(str(error))
-    try:
-        validate(content, workflow.source_path("../schemas/spec.schema.json"), set_default=False)
-    except WorkflowError as error:
-        reason = " ".join(str(error).split(" is not valid under any of")[0].split())
-        give_up(
-            f"{path}: breaks workflow/schemas/spec.schema.json: {reason}; write numbers like 1.0e-4, and refresh the "
-            "schema with `make schema` after a change to sfddm/spec/experiment.py or a method"
-        )
     return spec
 
 
 # --- what a stage depends on ---
 
 
+@cache
 def code_of(*modules: str, **options) -> str:
     """Return the digest of the modules that a stage runs; Snakemake itself does not see into a package."""
     try:
         return code_digest(*modules, **options)
     except SfddmError as error:
         give_up(str(error))
-
-
-def fetch_code(wildcards) -> str:
-    """Return the digest of the code that fetches from this experiment's source; other sources do not count."""
-    source = spec_of(wildcards.experiment).data.source.replace("-", "_")
-    return code_of("sfddm.data.fetch", f"sfddm.data.sources.{source}", opaque=["sfddm.data.sources"])
-
-
-def method_code(stage: str):
-    """Return a function of the wildcards: the digest of a stage's code, with that of the row's method."""
-
-    def code(wildcards) -> str:
-        return code_of(stage, type(method_of(wildcards)).__module__)
-
-    return code
 
 
 def template_files() -> list[Path]:
@@ -142,41 +119,41 @@ def claims_files() -> list[str]:
     return sorted(str(file) for file in Path("params/claims").glob("*.yaml"))
 
 
-def pairs_part(wildcards) -> str:
-    """Return the digest of what the teacher's images with their noise depend on, besides the teacher."""
-    return digest_of(spec_of(wildcards.experiment).model_dump(mode="json", include={"pairs"}))
+def depends(kind: str, *names: str, **fixed):
+    """Return a function of the wildcards: a stage's ``Dependencies``, of these wildcards and fixed values."""
+
+    @cache
+    def of_values(experiment: str, values: tuple[str, ...]) -> dependencies.Dependencies:
+        given = {name: int(value) if name in ("seed", "steps") else value for name, value in zip(names, values)}
+        try:
+            return getattr(dependencies, f"of_{kind}")(spec_of(experiment), **given, **fixed)
+        except SfddmError as error:
+            give_up(str(error))
+
+    def of(wildcards) -> dependencies.Dependencies:
+        wanted = {"row": "method", "name": "measurement"}
+        values = tuple(wildcards[wanted.get(name, name)] for name in names)
+        return of_values(wildcards.experiment, values)
+
+    return of
 
 
-def data_part(wildcards) -> str:
-    """Return the digest of what the store depends on."""
-    return digest_of(spec_of(wildcards.experiment).data.model_dump(mode="json"))
+def section(of):
+    """Return a function of the wildcards: the digest of a stage's section of the spec."""
+    return lambda wildcards: of(wildcards).spec
 
 
-def teacher_part(wildcards) -> str:
-    """Return the digest of what the teacher depends on."""
-    return digest_of(spec_of(wildcards.experiment).teacher_part())
+def code(of):
+    """Return a function of the wildcards: the digest of the code that a stage runs."""
+    return lambda wildcards: code_of(*of(wildcards).modules)
 
 
-def student_part(wildcards) -> str:
-    """Return the digest of what one fold depends on."""
-    fold = find_fold(wildcards)
-    part = spec_of(wildcards.experiment).student_part(wildcards.method)
-    return digest_of([part, astuple(fold)])
-
-
-def sampling_part(wildcards) -> str:
-    """Return the digest of what a row's images depend on besides the model."""
-    spec = spec_of(wildcards.experiment)
-    method = spec.methods[wildcards.method].model_dump(mode="json", exclude={"title", "steps", "training"})
-    evaluation = spec.evaluation.model_dump(mode="json", include={"samples", "seed"})
-    return digest_of([method, evaluation])
-
-
-def evaluation_part(wildcards) -> str:
-    """Return the digest of the protocol behind the figures; which rows are measured further does not change them."""
-    spec = spec_of(wildcards.experiment)
-    lists = {"evaluation": {"agreement", "audit", "interpolation"}}
-    return digest_of(spec.model_dump(mode="json", include={"data", "evaluation"}, exclude=lists))
+DATA, TEACHERS = depends("data"), depends("teacher", "seed")
+STUDENTS, PAIRS = depends("student", "row", "fold", "seed"), depends("pairs", "seed")
+PARTITIONS, SAMPLES = depends("partition", "row"), depends("samples", "row", "steps")
+INDEX_SETS = depends("index_set", "row", "steps")
+REFERENCE, SCORES = depends("reference"), depends("score")
+MEASUREMENTS = depends("measurement", "name", "row", "steps")
 
 
 def whole_spec(wildcards) -> str:
@@ -184,12 +161,17 @@ def whole_spec(wildcards) -> str:
     return spec_of(wildcards.experiment).digest
 
 
-def state_folder(output: str, spec: str, code: str) -> str:
-    """Return where a training keeps its checkpoint: a function of all that it depends on.
+def state_folder(of):
+    """Return a function of the job: where a training keeps its checkpoint, a function of all that it depends on.
 
     It is no declared output, for Snakemake removes those of a failed job; a retry or a later run resumes from it.
     """
-    return f"reports/state/{digest_of([output, spec, code])[:16]}"
+
+    def folder(wildcards, output) -> str:
+        needed = of(wildcards)
+        return f"reports/state/{digest_of([output[0], needed.spec, code_of(*needed.modules)])[:16]}"
+
+    return folder
 
 
 # --- which files a stage needs ---
@@ -203,10 +185,18 @@ def method_of(wildcards) -> Method:
         give_up(str(error))
 
 
-def find_fold(wildcards) -> Fold:
+def row_sampling(wildcards):
+    """Return how a row is sampled."""
+    try:
+        return stages.row_sampling(spec_of(wildcards.experiment), wildcards.method, int(wildcards.steps))
+    except SfddmError as error:
+        give_up(str(error))
+
+
+def find_fold(wildcards) -> Training:
     """Return the fold that a job trains."""
     try:
-        return spec_of(wildcards.experiment).fold(wildcards.method, wildcards.fold)
+        return spec_of(wildcards.experiment).training(wildcards.method, wildcards.fold)
     except SfddmError as error:
         give_up(str(error))
 
@@ -240,13 +230,19 @@ def start_of_fold(wildcards) -> list[str]:
 
 def pairs_of_fold(wildcards) -> list[str]:
     """Return the teacher's images with their noise, where the fold's loss needs them."""
-    needed = method_of(wildcards).needs_pairs(find_fold(wildcards))
+    needed = find_fold(wildcards).pairs
     return [f"reports/runs/{wildcards.experiment}/seed-{wildcards.seed}/teacher/pairs"] if needed else []
+
+
+def partition_of_fold(wildcards) -> list[str]:
+    """Return the partition of the classes, where the student has a share of them."""
+    shared = find_fold(wildcards).share is not None
+    return [f"reports/runs/{wildcards.experiment}/partitions/{wildcards.method}.json"] if shared else []
 
 
 def option(name: str, folders) -> str:
     """Return a command line's part that names folders: the option once for each."""
-    return " ".join(f"{name} {folder}" for folder in ([folders] if isinstance(folders, str) else folders))
+    return " ".join(f"{name} {folder}" for folder in ([folders] if isinstance(folders, str | Path) else folders))
 
 
 def folder_of(experiment: str, seed: str | int, model) -> str:
@@ -261,6 +257,12 @@ def sampled_models(wildcards) -> list[str]:
     return [folder_of(wildcards.experiment, wildcards.seed, model) for model in models]
 
 
+def found_index_set(wildcards) -> list[str]:
+    """Return the index set that is found on the teacher's path, where the row states none."""
+    place = f"reports/runs/{wildcards.experiment}/seed-{wildcards.seed}/{wildcards.method}/steps-{wildcards.steps}"
+    return [] if row_sampling(wildcards).index_set else [f"{place}/index_set.json"]
+
+
 def row_files(wildcards, name: str) -> list[str]:
     """Return the files of one name of all rows and seeds of an experiment."""
     spec = spec_of(wildcards.experiment)
@@ -268,13 +270,41 @@ def row_files(wildcards, name: str) -> list[str]:
     return [f"{place}/seed-{seed}/{row}/steps-{steps}/{name}" for seed in spec.seeds for row, steps in spec.rows()]
 
 
-def measured_rows(wildcards, key: str, name: str, every_seed: bool) -> list[str]:
-    """Return the files of one further measurement, for the rows that ``evaluation.{key}`` lists, at the spec's steps."""
+def measured_files(wildcards) -> list[str]:
+    """Return the files of all further measurements of an experiment."""
     spec = spec_of(wildcards.experiment)
-    seeds = spec.seeds if every_seed else spec.seeds[:1]
+    return [
+        f"reports/runs/{wildcards.experiment}/seed-{seed}/{row}/steps-{steps}/{name}.{ending}"
+        for name in spec.evaluation.measured
+        for seed in (spec.seeds if find_measurement(name).every_seed else spec.seeds[:1])
+        for row, steps in spec.measured_rows(name)
+        for ending in ("json", "npz")
+    ]
+
+
+def measurement_inputs(wildcards) -> dict:
+    """Return the files that a measurement of a row needs, each under the name of its need."""
     place = f"reports/runs/{wildcards.experiment}"
-    chosen = [(row, steps) for row, steps in spec.measured_rows(key)]
-    return [f"{place}/seed-{seed}/{row}/steps-{steps}/{name}" for seed in seeds for row, steps in chosen]
+    row = f"{place}/seed-{wildcards.seed}/{wildcards.method}/steps-{wildcards.steps}"
+    files = {
+        "samples": lambda: [f"{row}/samples.npy", f"{row}/labels.npy"],
+        "teacher_samples": lambda: teacher_images(wildcards),
+        "reference": lambda: f"{place}/reference/features.npz",
+        "data": lambda: f"{place}/data",
+        "models": lambda: sampled_models(wildcards),
+        "teacher": lambda: f"{place}/seed-{wildcards.seed}/teacher/model",
+    }
+    return {need: files[need]() for need in find_measurement(wildcards.measurement).needs}
+
+
+def measurement_options(wildcards, input) -> str:
+    """Return the command line's part that names what a measurement needs."""
+    given = {need: getattr(input, need) for need in find_measurement(wildcards.measurement).needs}
+    if "reference" in given:
+        given["reference"] = Path(given["reference"]).parent
+    if "samples" in given:
+        given["samples"] = given["samples"][0]  # the labels lie beside them
+    return " ".join(option(option_of(need), files) for need, files in given.items())
 
 
 def teacher_images(wildcards) -> str:
@@ -289,7 +319,6 @@ def all_models(wildcards) -> list[str]:
     models = []
     for seed in spec.seeds:
         models.append(model_folder(wildcards.experiment, seed, "teacher", None))
-        for row, steps in spec.rows():
-            folds = spec.method(row).folds(steps)
-            models += [model_folder(wildcards.experiment, seed, row, fold.name) for fold in folds]
+        for row in spec.methods:
+            models += [model_folder(wildcards.experiment, seed, row, name) for name in spec.trainings(row)]
     return list(dict.fromkeys(models))

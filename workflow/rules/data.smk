@@ -13,7 +13,7 @@ rule fetch:
         gpu=0,
         mem_mb=2000,
     params:
-        spec=data_part,
-        code=fetch_code,
+        spec=section(DATA),
+        code=code(DATA),
     shell:
         "sfddm fetch params/{wildcards.experiment}.yaml --out {output} 2>&1 | tee -i {log}"

@@ -9,11 +9,7 @@ rule collect:
         images=lambda wildcards: row_files(wildcards, "samples.npy"),
         costs=lambda wildcards: row_files(wildcards, "samples.json"),
         scores=lambda wildcards: row_files(wildcards, "score.json"),
-        agreements=lambda wildcards: measured_rows(wildcards, "agreement", "agreement.json", every_seed=True),
-        audits=lambda wildcards: measured_rows(wildcards, "audit", "audit.json", every_seed=False),
-        paths=lambda wildcards: measured_rows(
-            wildcards, "interpolation", "interpolation/interpolation.json", every_seed=False
-        ),
+        measurements=measured_files,
     output:
         metrics=f"{RUN}/collected/metrics.json",
         samples=f"{RUN}/collected/samples.npz",
@@ -54,7 +50,7 @@ rule report:
         mem_mb=1000,
     params:
         collected=expand(f"{RUN}/collected", experiment=EXPERIMENTS),
-        code=code_of("sfddm.report.render", files=template_files()),
+        code=code_of("sfddm.report.render", files=tuple(template_files())),
         out=subpath(output.html, parent=True),
     shell:
         "sfddm report {params.collected} --out {params.out} 2>&1 | tee -i {log}"

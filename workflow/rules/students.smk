@@ -7,6 +7,7 @@ rule distill:
         teacher=teacher_of_fold,
         start=start_of_fold,
         pairs=pairs_of_fold,
+        partition=partition_of_fold,
     output:
         directory(f"{SEED}/{{method}}/fold-{{fold}}"),
     log:
@@ -20,15 +21,36 @@ rule distill:
         gpu=accelerators(),
         mem_mb=2000,
     params:
-        spec=student_part,
-        code=method_code("sfddm.training.student"),
+        spec=section(STUDENTS),
+        code=code(STUDENTS),
         start=lambda wildcards, input: option("--start", input.start),
         pairs=lambda wildcards, input: option("--pairs", input.pairs),
-        state=lambda wildcards, output: state_folder(
-            output[0], student_part(wildcards), method_code("sfddm.training.student")(wildcards)
-        ),
+        partition=lambda wildcards, input: option("--partition", input.partition),
+        state=state_folder(STUDENTS),
     shell:
         "sfddm distill params/{wildcards.experiment}.yaml --method {wildcards.method} --fold {wildcards.fold}"
-        " --seed {wildcards.seed} --teacher {input.teacher} {params.start} {params.pairs}"
+        " --seed {wildcards.seed} --teacher {input.teacher} {params.start} {params.pairs} {params.partition}"
         " --data {input.data}"
         " --out {output} --state {params.state} --threads {threads} 2>&1 | tee -i {log}"
+
+
+rule partition:
+    input:
+        data=f"{RUN}/data",
+    output:
+        f"{RUN}/partitions/{{method}}.json",
+    log:
+        "reports/logs/{experiment}/partition-{method}.log",
+    benchmark:
+        "reports/benchmarks/{experiment}/partition-{method}.tsv"
+    priority: 1
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=2000,
+    params:
+        spec=section(PARTITIONS),
+        code=code(PARTITIONS),
+    shell:
+        "sfddm partition params/{wildcards.experiment}.yaml --method {wildcards.method} --data {input.data}"
+        " --out {output} 2>&1 | tee -i {log}"

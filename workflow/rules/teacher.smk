@@ -18,11 +18,9 @@ rule train:
         gpu=accelerators(),
         mem_mb=2000,
     params:
-        spec=teacher_part,
-        code=code_of("sfddm.training.teacher"),
-        state=lambda wildcards, output: state_folder(
-            output[0], teacher_part(wildcards), code_of("sfddm.training.teacher")
-        ),
+        spec=section(TEACHERS),
+        code=code(TEACHERS),
+        state=state_folder(TEACHERS),
     shell:
         "sfddm train params/{wildcards.experiment}.yaml --seed {wildcards.seed} --data {input.data}"
         " --out {output} --state {params.state} --threads {threads} 2>&1 | tee -i {log}"
@@ -43,8 +41,8 @@ rule pairs:
         gpu=accelerators(),
         mem_mb=2000,
     params:
-        spec=pairs_part,
-        code=code_of("sfddm.sampling.pairs"),
+        spec=section(PAIRS),
+        code=code(PAIRS),
     shell:
         "sfddm pairs params/{wildcards.experiment}.yaml --seed {wildcards.seed} --model {input.model}"
         " --out {output} --threads {threads} 2>&1 | tee -i {log}"

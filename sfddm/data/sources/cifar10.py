@@ -9,12 +9,12 @@ from pathlib import Path
 from zlib import error as ZlibError
 
 import numpy as np
+from pydantic import model_validator
 
-from sfddm.data.download import fetch_file
 from sfddm.data.examples import Example, Examples
-from sfddm.data.spec import Cifar10, Split
-from sfddm.data.store import file_sha256
+from sfddm.data.spec import Download, ImageSource, Split
 from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.outputs import file_sha256
 
 FOLDER = "cifar-10-batches-bin"
 MEMBERS: dict[Split, tuple[str, ...]] = {
@@ -28,27 +28,47 @@ BLOCK_ROWS = 500
 DAMAGE = (tarfile.TarError, EOFError, ZlibError, OSError)
 
 
-def read_split(data: Cifar10, split: Split) -> Examples:
-    """Return the split's images, 32x32 RGB, in the order of the batches.
+class Cifar10(ImageSource):
+    """CIFAR-10's official binary archive, ``cifar-10-binary.tar.gz``.
 
-    Only the binary version is read: the Python version is a pickle, which can run code.
-
-    Raises:
-        SfddmError: the archive is missing and cannot be downloaded, or is truncated, damaged or another one.
+    Attributes:
+        archive: a local copy. It is used where it exists, and then it must have ``download.sha256`` if that
+            is given.
+        download: where else it comes from.
     """
-    path = find_archive(data)
-    try:
-        with tarfile.open(path, "r:gz") as archive:
-            sizes = {member.name: member.size for member in archive.getmembers() if member.isfile()}
-    except DAMAGE as error:
-        raise _damaged(path, error) from None
-    for member in MEMBERS[split]:
-        if sizes.get(member, 0) == 0 or sizes[member] % ROW_BYTES:
-            raise SfddmError(
-                f"{path}: not CIFAR-10's binary version, which has {member} with {ROW_BYTES} bytes an image"
-            )
-    count = sum(sizes[member] for member in MEMBERS[split]) // ROW_BYTES
-    return Examples(_examples(path, MEMBERS[split]), count, CLASSES)
+
+    name = "cifar10"
+
+    archive: Path | None = None
+    download: Download | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Cifar10:
+        if self.archive is None and self.download is None:
+            raise ValueError("cifar10 needs archive, download or both")
+        return self
+
+    def read_split(self, split: Split) -> Examples:
+        """Return the split's images, 32x32 RGB, in the order of the batches.
+
+        Only the binary version is read: the Python version is a pickle, which can run code.
+
+        Raises:
+            SfddmError: the archive is missing and cannot be downloaded, or is truncated, damaged or another one.
+        """
+        path = find_archive(self)
+        try:
+            with tarfile.open(path, "r:gz") as archive:
+                sizes = {member.name: member.size for member in archive.getmembers() if member.isfile()}
+        except DAMAGE as error:
+            raise _damaged(path, error) from None
+        for member in MEMBERS[split]:
+            if sizes.get(member, 0) == 0 or sizes[member] % ROW_BYTES:
+                raise SfddmError(
+                    f"{path}: not CIFAR-10's binary version, which has {member} with {ROW_BYTES} bytes an image"
+                )
+        count = sum(sizes[member] for member in MEMBERS[split]) // ROW_BYTES
+        return Examples(_examples(path, MEMBERS[split]), count, CLASSES)
 
 
 def find_archive(data: Cifar10) -> Path:
@@ -57,6 +77,8 @@ def find_archive(data: Cifar10) -> Path:
     Raises:
         SfddmError: it is not there, cannot be downloaded, or has another sha256.
     """
+    from sfddm.data.download import fetch_file  # which imports requests
+
     archive = data.archive.expanduser() if data.archive else None
     if archive is not None and archive.is_file():
         if data.download and (found := file_sha256(archive)) != data.download.sha256:

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, model_validator
 
 from sfddm.data.examples import Examples
 from sfddm.data.sources.parquet import read_files
-from sfddm.data.spec import Hub, Split
+from sfddm.data.spec import ImageSource, Split
 from sfddm.runtime.errors import SfddmError
 
 
-def read_split(data: Hub, split: Split) -> Examples:
-    """Return the rows of the split's parquet files at the pinned revision.
+class Hub(ImageSource):
+    """Parquet files of a data set repository on the Hugging Face hub at a pinned revision."""
 
-    Files that are in the hub's cache are not fetched again.
+    name = "hub"
 
-    Raises:
-        SfddmError: a file cannot be fetched, is not parquet or lacks a column.
-    """
-    return read_files([_fetch(data, name) for name in data.files[split]], data.image_column, data.label_column)
+    repo: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    files: dict[Split, Annotated[tuple[str, ...], Field(min_length=1)]]
+    image_column: str = "image"
+    label_column: str | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Hub:
+        self.require("files", self.files)
+        return self
+
+    def read_split(self, split: Split) -> Examples:
+        """Return the rows of the split's parquet files at the pinned revision.
+
+        Files that are in the hub's cache are not fetched again.
+
+        Raises:
+            SfddmError: a file cannot be fetched, is not parquet or lacks a column.
+        """
+        return read_files([_fetch(self, name) for name in self.files[split]], self.image_column, self.label_column)
 
 
 def _fetch(data: Hub, name: str) -> Path:

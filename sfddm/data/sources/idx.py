@@ -8,38 +8,52 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Literal, cast
 from zlib import error as ZlibError
 
 import numpy as np
+from pydantic import Field
 
-from sfddm.data.download import fetch_file
 from sfddm.data.examples import Example, Examples
-from sfddm.data.spec import Idx, IdxFile, Split
+from sfddm.data.spec import Download, ImageSource, Split
 from sfddm.runtime.errors import SfddmError
 
+IdxFile = Literal[
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+]
 PREFIX: dict[Split, str] = {"train": "train", "test": "t10k"}
 UNSIGNED_BYTE = 0x08
 GZIP_MAGIC = b"\x1f\x8b"
 
 
-def read_split(data: Idx, split: Split) -> Examples:
-    """Return the images of ``{train,t10k}-images-idx3-ubyte[.gz]`` with the labels beside them.
+class Idx(ImageSource):
+    """MNIST-family idx files, ``.gz`` or not. Looked for in ``folders`` in order, then downloaded."""
 
-    Each file is looked for in ``data.folders`` in order, without and with ``.gz``, and downloaded otherwise.
+    name = "idx"
 
-    Raises:
-        SfddmError: a file is missing, has no such header, is truncated or too long, or the counts differ.
-    """
-    images = find_file(data, f"{PREFIX[split]}-images-idx3-ubyte")
-    labels = find_file(data, f"{PREFIX[split]}-labels-idx1-ubyte")
-    with closing(_blocks(images, dimensions=3)) as blocks:
-        (count, _, _), _ = next(blocks)
-    with closing(_blocks(labels, dimensions=1)) as blocks:
-        (label_count,), _ = next(blocks)
-    if count != label_count:
-        raise SfddmError(f"{images} holds {count} images but {labels} {label_count} labels; they must be as many")
-    return Examples(_examples(images, labels), count)
+    folders: tuple[Path, ...] = ()
+    downloads: dict[IdxFile, Download] = Field(default_factory=dict)
+
+    def read_split(self, split: Split) -> Examples:
+        """Return the images of ``{train,t10k}-images-idx3-ubyte[.gz]`` with the labels beside them.
+
+        Each file is looked for in ``folders`` in order, without and with ``.gz``, and downloaded otherwise.
+
+        Raises:
+            SfddmError: a file is missing, has no such header, is truncated or too long, or the counts differ.
+        """
+        images = find_file(self, f"{PREFIX[split]}-images-idx3-ubyte")
+        labels = find_file(self, f"{PREFIX[split]}-labels-idx1-ubyte")
+        with closing(_blocks(images, dimensions=3)) as blocks:
+            (count, _, _), _ = next(blocks)
+        with closing(_blocks(labels, dimensions=1)) as blocks:
+            (label_count,), _ = next(blocks)
+        if count != label_count:
+            raise SfddmError(f"{images} holds {count} images but {labels} {label_count} labels; they must be as many")
+        return Examples(_examples(images, labels), count)
 
 
 def find_file(data: Idx, name: str) -> Path:
@@ -48,6 +62,8 @@ def find_file(data: Idx, name: str) -> Path:
     Raises:
         SfddmError: it is in none of the folders, and cannot be downloaded.
     """
+    from sfddm.data.download import fetch_file  # which imports requests
+
     for folder in data.folders:
         for candidate in (name, f"{name}.gz"):
             if (path := folder.expanduser() / candidate).is_file():

@@ -7,31 +7,45 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from pydantic import model_validator
+
 from sfddm.data.decode import decode_image
 from sfddm.data.examples import NO_LABEL, Example, Examples
-from sfddm.data.spec import ImageFolder, Split
+from sfddm.data.spec import ImageSource, Split
 from sfddm.runtime.errors import SfddmError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
 
-def read_split(data: ImageFolder, split: Split) -> Examples:
-    """Return the images at any depth below the split's folder, sorted by their path in it (by code points).
+class ImageFolder(ImageSource):
+    """A folder of images for each split; the first folder level names the class where there is one."""
 
-    The first folder level names the class; classes are numbered in sorted order. Images that lie directly in
-    the folder have no label. Hidden files and folders and other suffixes are passed over; links are followed.
+    name = "imagefolder"
 
-    Raises:
-        SfddmError: there is no such folder, or no image in it.
-    """
-    root = data.folders[split].expanduser()
-    if not root.is_dir():
-        raise SfddmError(f"{root}: no such folder; data.folders.{split} must name a folder of images")
-    files = find_images(root)
-    if not files:
-        raise SfddmError(f"{root}: no image in it; data.folders.{split} takes {', '.join(SUFFIXES)}")
-    classes = tuple(sorted({file.split("/", 1)[0] for file in files if "/" in file}))
-    return Examples(_examples(root, files, classes), len(files), classes)
+    folders: dict[Split, Path]
+
+    @model_validator(mode="after")
+    def _complete(self) -> ImageFolder:
+        self.require("folders", self.folders)
+        return self
+
+    def read_split(self, split: Split) -> Examples:
+        """Return the images at any depth below the split's folder, sorted by their path in it (by code points).
+
+        The first folder level names the class; classes are numbered in sorted order. Images that lie directly in
+        the folder have no label. Hidden files and folders and other suffixes are passed over; links are followed.
+
+        Raises:
+            SfddmError: there is no such folder, or no image in it.
+        """
+        root = self.folders[split].expanduser()
+        if not root.is_dir():
+            raise SfddmError(f"{root}: no such folder; data.folders.{split} must name a folder of images")
+        files = find_images(root)
+        if not files:
+            raise SfddmError(f"{root}: no image in it; data.folders.{split} takes {', '.join(SUFFIXES)}")
+        classes = tuple(sorted({file.split("/", 1)[0] for file in files if "/" in file}))
+        return Examples(_examples(root, files, classes), len(files), classes)
 
 
 def find_images(root: Path) -> list[str]:

@@ -5,30 +5,47 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
 
 from sfddm.data.decode import decode_image
 from sfddm.data.examples import NO_LABEL, Example, Examples
-from sfddm.data.spec import LsunLmdb, Split
+from sfddm.data.spec import ImageSource, Split
 from sfddm.runtime.errors import SfddmError
 
 
-def read_split(data: LsunLmdb, split: Split) -> Examples:
-    """Return the images of the split's lmdb in the order of their keys, without labels.
+class LsunLmdb(ImageSource):
+    """LSUN's lmdb folders, one for each split; ``fraction`` keeps only the first part of the train split."""
 
-    Of the train split only the first ``fraction`` is kept, rounded down but at least one image.
+    name = "lsun-lmdb"
 
-    Raises:
-        SfddmError: there is no lmdb, or it is truncated or damaged.
-    """
-    folder = data.folders[split].expanduser()
-    key = f"data.folders.{split}"
-    if not ((folder / "data.mdb").is_file() or folder.is_file()):
-        raise SfddmError(f"{folder}: no lmdb there; {key} must name a folder with data.mdb (church_outdoor_train_lmdb)")
-    entries = _count_entries(folder)
-    share = data.fraction if split == "train" else 1.0
-    count = min(entries, max(1, int(entries * share)))
-    return Examples(_examples(folder, count), count)
+    folders: dict[Split, Path]
+    fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @model_validator(mode="after")
+    def _complete(self) -> LsunLmdb:
+        self.require("folders", self.folders)
+        return self
+
+    def read_split(self, split: Split) -> Examples:
+        """Return the images of the split's lmdb in the order of their keys, without labels.
+
+        Of the train split only the first ``fraction`` is kept, rounded down but at least one image.
+
+        Raises:
+            SfddmError: there is no lmdb, or it is truncated or damaged.
+        """
+        folder = self.folders[split].expanduser()
+        key = f"data.folders.{split}"
+        if not ((folder / "data.mdb").is_file() or folder.is_file()):
+            raise SfddmError(
+                f"{folder}: no lmdb there; {key} must name a folder with data.mdb (church_outdoor_train_lmdb)"
+            )
+        entries = _count_entries(folder)
+        share = self.fraction if split == "train" else 1.0
+        count = min(entries, max(1, int(entries * share)))
+        return Examples(_examples(folder, count), count)
 
 
 def _open(folder: Path) -> Any:

@@ -5,27 +5,55 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
 
 from sfddm.data.decode import decode_image
 from sfddm.data.examples import NO_LABEL, Example, Examples
-from sfddm.data.spec import Parquet, Split
-from sfddm.data.store import file_sha256
+from sfddm.data.spec import ImageSource, Sha256, Split
 from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.outputs import file_sha256
 
 BATCH_ROWS = 256
 
 
-def read_split(data: Parquet, split: Split) -> Examples:
-    """Return the rows of the split's files, in order.
+class Parquet(ImageSource):
+    """Parquet files with one encoded image a row (a struct with ``bytes``, or plain binary).
 
-    Raises:
-        SfddmError: a file is missing, has another sha256, is not parquet or lacks a column.
+    Attributes:
+        files: the files of each split, read in this order.
+        sha256: digests in the order of ``files``; checked before the first image is read.
+        image_column: the images' column.
+        label_column: an integer column; None where there are no labels.
     """
-    paths = [path.expanduser() for path in data.files[split]]
-    for path, expected in zip(paths, data.sha256.get(split, ()), strict=False):
-        _check_sha256(path, expected, f"data.sha256.{split}")
-    return read_files(paths, data.image_column, data.label_column)
+
+    name = "parquet"
+
+    files: dict[Split, Annotated[tuple[Path, ...], Field(min_length=1)]]
+    sha256: dict[Split, tuple[Sha256, ...]] = Field(default_factory=dict)
+    image_column: str = "img"
+    label_column: str | None = "label"
+
+    @model_validator(mode="after")
+    def _complete(self) -> Parquet:
+        self.require("files", self.files)
+        for split, digests in self.sha256.items():
+            expected = len(self.files.get(split, ()))
+            if len(digests) != expected:
+                raise ValueError(f"sha256.{split} has {len(digests)} digests for {expected} files in files.{split}")
+        return self
+
+    def read_split(self, split: Split) -> Examples:
+        """Return the rows of the split's files, in order.
+
+        Raises:
+            SfddmError: a file is missing, has another sha256, is not parquet or lacks a column.
+        """
+        paths = [path.expanduser() for path in self.files[split]]
+        for path, expected in zip(paths, self.sha256.get(split, ()), strict=False):
+            _check_sha256(path, expected, f"data.sha256.{split}")
+        return read_files(paths, self.image_column, self.label_column)
 
 
 def read_files(paths: Sequence[Path], image_column: str, label_column: str | None) -> Examples:

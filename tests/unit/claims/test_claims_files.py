@@ -43,6 +43,7 @@ def test_every_paper_is_there_and_every_claim_that_the_report_owes() -> None:
         "Consistency Models",
         "Multi-Student Diffusion Distillation for Better One-Step Generators",
         "One-to-Many Knowledge Distillation",
+        "Samplers without training, as diff-sampler compares them",
         "Trajectory distillation, this project's own",
     ]
     wanted = "below-ddim below-progressive one-fold any-steps one-percent alphas same-noise interpolation concentration"

@@ -26,7 +26,7 @@ from support.tiny_data import (
 )
 
 from sfddm.data.fetch import fetch
-from sfddm.data.store import verify_store
+from sfddm.data.store import open_store
 from sfddm.runtime.errors import SfddmError
 
 ZEROS = "0" * 64
@@ -191,7 +191,7 @@ def test_the_first_split_stays_whole_when_the_second_fails(tmp_path: Path) -> No
     with pytest.raises(SfddmError, match="t10k"):
         fetch(section("idx", folders=[tmp_path / "idx"], splits=["train", "test"]), tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["train"]
-    verify_store(tmp_path / "out" / "train")
+    open_store(tmp_path / "out" / "train")
 
 
 # CIFAR-10

@@ -121,17 +121,19 @@ def test_every_schedule_falls_strictly_from_below_1_to_above_0(schedule: Schedul
     assert schedule.betas.max() <= 0.999 + 1e-12
 
 
-@given(index_set_kinds, lengths, st.data())
+@given(index_set_kinds, schedules(), st.data())
 def test_every_index_set_increases_strictly_within_range(
-    kind: IndexSetKind, timesteps: int, data: st.DataObject
+    kind: IndexSetKind, schedule: Schedule, data: st.DataObject
 ) -> None:
+    timesteps = schedule.timesteps
     steps = data.draw(st.integers(1, timesteps))
     share, spacing = data.draw(st.floats(0.05, 1)), data.draw(st.integers(1, 8))
     try:
-        index_set = make_index_set(kind, timesteps, steps, share=share, spacing=spacing)
+        given_levels = {"share": share, "spacing": spacing, "alphas_bar": schedule.alphas_bar}
+        index_set = make_index_set(kind, timesteps, steps, **given_levels)
     except SfddmError as error:
-        # Only two kinds may refuse, each with its own reason.
-        assert kind == "concentrated" or (kind == "uniform" and timesteps % steps)
+        # Only three kinds may refuse, each with its own reason.
+        assert kind in ("concentrated", "gits") or (kind == "uniform" and timesteps % steps)
         if not str(error).startswith(f"index_set {kind}: "):
             raise
         return

@@ -25,12 +25,14 @@ from sfddm.evaluation.interpolation import (
 )
 from sfddm.evaluation.metrics import nearest_neighbours
 from sfddm.evaluation.reference import write_reference
-from sfddm.methods.base import Sampler
 from sfddm.networks.model_folder import save_model
 from sfddm.runtime.errors import SfddmError
+from sfddm.samplers.base import find_sampler
+from sfddm.samplers.ddim import DDIM
 from sfddm.sampling.images import sample_row
+from sfddm.spec.stages import row_sampling
 
-DDIM = Sampler("ddim", 0.0, clip=False)
+UNCLIPPED = DDIM(clip=False)
 
 
 def noises(pairs: int, *shape: int) -> tuple[np.ndarray, np.ndarray]:
@@ -142,7 +144,7 @@ def test_pairs_without_a_way_are_left_out_and_counted() -> None:
 def test_an_affine_generator_turns_straight_noise_into_a_straight_way() -> None:
     # The optimal network for Gaussian pixels maps noise to images affinely, so the closed forms carry over.
     model = gaussian_denoiser(make_schedule("cosine", 64), torch.full((1, 8, 8), 0.1), 0.25)
-    walker = Walker("student", model, (7, 23, 47, 63), DDIM)
+    walker = Walker("student", model, (7, 23, 47, 63), UNCLIPPED)
     first, second = noises(4, 1, 8, 8)
     straight, _ = path_numbers(walker.images(linear(first, second), 3, 20, torch.device("cpu")))
     np.testing.assert_allclose(straight, 1, atol=0.01)
@@ -159,7 +161,7 @@ def test_a_path_changes_nothing_but_the_initial_noise() -> None:
     first, _ = noises(3, 1, 8, 8)
     still = np.repeat(first[:, None], 9, axis=1)
     for kind in ("ancestral", "consistency"):
-        walker = Walker("student", model, (7, 23, 47, 63), Sampler(kind, 0.0, clip=True))
+        walker = Walker("student", model, (7, 23, 47, 63), find_sampler(kind)())
         images = walker.images(still, 5, 9, torch.device("cpu"))
         assert np.abs(images.astype(int) - images[:, :1]).max() <= 1
         assert np.array_equal(images, walker.images(still, 5, 27, torch.device("cpu")))
@@ -182,7 +184,7 @@ def test_the_stage_writes_strips_whose_ends_are_the_rows_samples(folders) -> Non
     write_reference(spec, folders / "data", folders / "reference")
     teacher, out, cpu = folders / "teacher", folders / "interpolation", torch.device("cpu")
     interpolate(spec, "ddim", 4, [teacher], teacher, folders / "reference", out, cpu, pairs=3)
-    sample_row(spec, "ddim", 4, [teacher], folders / "samples.npy", device=cpu)
+    sample_row(row_sampling(spec, "ddim", 4), [teacher], folders / "samples.npy", device=cpu)
     samples = np.load(folders / "samples.npy").astype(int)
     with np.load(out / "strips.npz", allow_pickle=False) as archive:
         strips = {name: archive[name] for name in archive.files}
@@ -207,7 +209,7 @@ def test_the_stage_writes_strips_whose_ends_are_the_rows_samples(folders) -> Non
 
 
 def make_methods():
-    from sfddm.spec.experiment import parse_spec
+    from sfddm.spec.load import parse_spec
 
     base = make_spec().model_dump(mode="json")
     methods = {"teacher": {"reference_steps": 6}, "ddim": {}}
@@ -221,7 +223,7 @@ def test_a_model_of_other_steps_is_refused_and_nothing_written(folders) -> None:
     spec = make_spec(samples=8, metrics=["kid"], blocks=2)
     write_reference(spec, folders / "data", folders / "reference")
     out = folders / "out"
-    with pytest.raises(SfddmError, match="student: does not stand for the steps of ddim at 4"):
+    with pytest.raises(SfddmError, match="student: is no model at some of the steps of ddim at 4"):
         interpolate(
             spec, "ddim", 4, [folders / "student"], folders / "teacher", folders / "reference", out, torch.device("cpu")
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +16,13 @@ from hypothesis import strategies as st
 from support.exact_networks import assert_same_weights, normal, tiny_denoiser, weights_of
 
 from sfddm.diffusion.schedule import ScheduleKind, make_schedule
-from sfddm.methods.base import Sampler
 from sfddm.networks.denoiser import Denoiser
 from sfddm.networks.model_folder import load_model, load_pretrained, save_model
 from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.files import read_json, write_json
 from sfddm.runtime.torchvision_operators import declare_missing_operators
 from sfddm.samplers.base import sample
+from sfddm.samplers.ddim import DDIM
 
 IRREGULAR = (2, 3, 9, 20, 21, 40, 55, 63)
 WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"
@@ -75,7 +75,7 @@ def test_saving_and_loading_changes_no_bit(
         assert card["weights_sha256"] == hashlib.sha256(one).hexdigest()
         x, t = normal(2, 1, 4, 4), torch.tensor([model.steps.index_set[0], model.steps.index_set[-1]])
         with torch.no_grad():
-            assert torch.equal(model(x, t), loaded.eval()(x, t))
+            assert torch.equal(model.raw(x, t), loaded.eval().raw(x, t))
 
 
 def stock_images(folder: Path, steps: int, seed: int) -> torch.Tensor:
@@ -105,7 +105,7 @@ def test_stock_diffusers_samples_a_student_as_we_do(
     save_model(tmp_path / "model", student, {})
     noise = torch.randn((3, 1, 8, 8), generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
-        ours = sample(student, IRREGULAR, Sampler("ddim", 0.0, clip=True), noise, lambda k: noise)
+        ours = sample(student, IRREGULAR, DDIM(), noise, lambda k: noise)
     theirs = stock_images(tmp_path / "model", 8, seed=5)
     assert ours.std() > 0.1
     torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-5)
@@ -116,7 +116,7 @@ def test_stock_diffusers_samples_a_teacher_as_we_do(tmp_path: Path) -> None:
     save_model(tmp_path / "model", teacher, {})
     noise = torch.randn((3, 1, 8, 8), generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
-        ours = sample(teacher, tuple(range(16)), Sampler("ddim", 0.0, clip=True), noise, lambda k: noise)
+        ours = sample(teacher, tuple(range(16)), DDIM(), noise, lambda k: noise)
     # 16 steps with betas up to the cap, float32 in diffusers: still a hundredth of a grey level
     torch.testing.assert_close(stock_images(tmp_path / "model", 16, seed=5), ours, rtol=0, atol=1e-4)
 
@@ -147,9 +147,9 @@ def test_a_folder_that_is_no_pipeline_is_refused_as_a_teacher(tmp_path: Path, br
 
 def edit_card(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
     def edit(folder: Path) -> None:
-        card = json.loads((folder / "card.json").read_text())
+        card = read_json(folder / "card.json")
         change(card)
-        (folder / "card.json").write_text(json.dumps(card))
+        write_json(folder / "card.json", card, with_digest=True)
 
     return edit
 
@@ -161,6 +161,8 @@ def edit_weights(change: Callable[[dict[str, torch.Tensor]], object]) -> Callabl
         weights = load_file(folder / WEIGHTS)
         change(weights)
         save_file(weights, folder / WEIGHTS)
+        sha256 = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+        edit_card(lambda card: card.update(weights_sha256=sha256))(folder)
 
     return edit
 
@@ -171,6 +173,10 @@ def truncate(name: Path | str, keep: float) -> Callable[[Path], None]:
         (folder / name).write_bytes(content[: int(keep * len(content))])
 
     return cut
+
+
+def put_in_a_weight(value: float) -> Callable[[dict[str, torch.Tensor]], object]:
+    return lambda weights: weights["conv_out.bias"].fill_(value)
 
 
 def swap_conditioning(card: dict[str, Any]) -> None:
@@ -191,6 +197,9 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "a weight of another shape": edit_weights(lambda weights: weights.update({"conv_in.bias": torch.zeros(5)})),
     "another table of steps": edit_weights(lambda weights: weights["time_proj.weight"].add_(1e-3)),
     "no table of steps": edit_weights(lambda weights: weights.pop("time_proj.weight")),
+    "a weight that is NaN": edit_weights(put_in_a_weight(float("nan"))),
+    "a weight that is infinite": edit_weights(put_in_a_weight(float("-inf"))),
+    "a card without the weights' digest": edit_card(lambda card: card.pop("weights_sha256")),
     "a card without steps": edit_card(lambda card: card.pop("index_set")),
     "a card without levels": edit_card(lambda card: card.pop("alphas_bar")),
     "a card without network": edit_card(lambda card: card.pop("network")),
@@ -209,11 +218,19 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 def test_a_damaged_folder_is_refused(tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "model"
     save_model(folder, student_of(tiny_denoiser(size=4)), {})
+    edit_weights(lambda weights: None)(folder)
     load_model(folder)
     DAMAGE[damage](folder)
     with pytest.raises(SfddmError, match=str(folder)) as caught:
         load_model(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_a_pretrained_pipeline_with_a_weight_that_is_nan_is_refused(tmp_path: Path) -> None:
+    save_model(tmp_path / "model", tiny_denoiser(make_schedule("linear", 64), size=4), {})
+    edit_weights(put_in_a_weight(float("nan")))(tmp_path / "model")
+    with pytest.raises(SfddmError, match=r"model: the weights unet\.conv_out\.bias must be finite"):
+        load_pretrained(tmp_path / "model", 64)
 
 
 def test_a_failed_save_leaves_the_old_model_whole(tmp_path: Path) -> None:

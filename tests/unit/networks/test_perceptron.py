@@ -13,41 +13,45 @@ from pydantic import TypeAdapter, ValidationError
 from support.exact_networks import assert_same_weights, normal, weights_of
 
 from sfddm.diffusion.schedule import make_schedule
-from sfddm.networks.build import build_network, network_config, parameter_count
-from sfddm.networks.denoiser import Denoiser, Steps
+from sfddm.networks.base import Condition, parameter_count
+from sfddm.networks.build import build_network
+from sfddm.networks.denoiser import Denoiser
+from sfddm.networks.kinds.perceptron import PerceptronOptions
+from sfddm.networks.kinds.unet import UNetOptions
 from sfddm.networks.model_folder import load_model, save_model
-from sfddm.networks.perceptron import sinusoids, waves
-from sfddm.networks.spec import MLPSpec, NetworkSpec, UNetSpec
+from sfddm.networks.perceptron import fourier_features, sinusoids
+from sfddm.networks.spec import NetworkSpec
+from sfddm.networks.steps import Steps
 from sfddm.runtime.errors import SfddmError
 
 STEPS = Steps.of_teacher(make_schedule("cosine", 16))
 
 
 def network(seed: int = 0, **options: Any) -> torch.nn.Module:
-    return build_network(network_config(MLPSpec(kind="mlp", width=16, depth=2, **options), 1, 2), seed)
+    return build_network(PerceptronOptions(kind="mlp", width=16, depth=2, **options).config(1, 2), seed)
 
 
 def test_a_spec_without_kind_means_the_u_net() -> None:
     adapter: TypeAdapter[Any] = TypeAdapter(NetworkSpec)
-    assert adapter.validate_python({"channels": 8}) == UNetSpec(channels=8)
-    assert adapter.validate_python({"kind": "mlp", "width": 8}) == MLPSpec(kind="mlp", width=8)
-    assert adapter.validate_python(MLPSpec(kind="mlp")).depth == 3
+    assert adapter.validate_python({"channels": 8}) == UNetOptions(channels=8)
+    assert adapter.validate_python({"kind": "mlp", "width": 8}) == PerceptronOptions(kind="mlp", width=8)
+    assert adapter.validate_python(PerceptronOptions(kind="mlp")).depth == 3
     for wrong in ({"width": 8}, {"kind": "mlp", "channels": 8}, {"kind": "transformer"}, {"classes": 0}):
         with pytest.raises(ValidationError):
             adapter.validate_python(wrong)
 
 
 def test_a_u_nets_configuration_has_no_kind() -> None:
-    assert "kind" not in network_config(UNetSpec(channels=8, channel_multipliers=(1, 2)), 8, 1)
+    assert "kind" not in UNetOptions(channels=8, channel_multipliers=(1, 2)).config(8, 1)
 
 
 def test_the_output_has_the_inputs_shape_and_each_point_its_own() -> None:
     one, x, t = network(), normal(5, 2, 1, 1), torch.arange(5)
-    out = one(x, t)
+    out = one(x, Condition(t))
     assert out.shape == x.shape
     for k in range(5):
-        torch.testing.assert_close(one(x[k : k + 1], t[k : k + 1]), out[k : k + 1])
-    assert not torch.allclose(one(x, t + 1), out)
+        torch.testing.assert_close(one(x[k : k + 1], Condition(t[k : k + 1])), out[k : k + 1])
+    assert not torch.allclose(one(x, Condition(t + 1)), out)
 
 
 def test_weights_are_a_function_of_the_seed_alone() -> None:
@@ -62,14 +66,14 @@ def test_weights_are_a_function_of_the_seed_alone() -> None:
 
 def test_no_label_is_the_label_after_the_last() -> None:
     one, x, t = network(classes=3), normal(4, 2, 1, 1), torch.full((4,), 7)
-    outs = [one(x, t, torch.full((4,), label)) for label in range(4)]
-    assert torch.equal(one(x, t), outs[3])
+    outs = [one(x, Condition(t, torch.full((4,), label))) for label in range(4)]
+    assert torch.equal(one(x, Condition(t)), outs[3])
     assert all(not torch.allclose(outs[i], outs[j]) for i in range(4) for j in range(i))
     assert parameter_count(one) == parameter_count(network()) + 4 * 16
     with pytest.raises(IndexError):
-        one(x, t, torch.full((4,), 4))
+        one(x, Condition(t, torch.full((4,), 4)))
     with pytest.raises(ValueError, match="without classes"):
-        network()(x, t, torch.zeros(4, dtype=torch.int64))
+        network()(x, Condition(t, torch.zeros(4, dtype=torch.int64)))
 
 
 def test_sinusoids_tell_near_steps_apart() -> None:
@@ -86,6 +90,7 @@ def test_saving_and_loading_changes_no_bit(tmp_path: Path, classes: int | None, 
     model = Denoiser(network(classes=classes), "v", STEPS.subsequence(index_set, tuple(range(len(index_set)))))
     save_model(tmp_path / "model", model, {"fold": "3", "depends_on": "x"})
     assert sorted(str(file.relative_to(tmp_path / "model")) for file in (tmp_path / "model").rglob("*.*")) == [
+        ".sfddm-outputs",
         "card.json",
         "network/model.safetensors",
     ]
@@ -95,7 +100,7 @@ def test_saving_and_loading_changes_no_bit(tmp_path: Path, classes: int | None, 
     assert loaded.steps.alphas_bar.tobytes() == model.steps.alphas_bar.tobytes()
     assert (loaded.prediction, card["fold"], card["network"]["kind"]) == ("v", "3", "mlp")
     x, t = normal(2, 2, 1, 1), torch.tensor([index_set[0], index_set[-1]])
-    assert torch.equal(model(x, t), loaded(x, t))
+    assert torch.equal(model.raw(x, t), loaded.raw(x, t))
     _, features = loaded.with_features(x, t)
     assert features.shape == (2, 16)
     torch.testing.assert_close(loaded.network.out(features).view_as(x), loaded.raw(x, t))  # type: ignore[operator]
@@ -123,9 +128,9 @@ def test_training_and_sampling_points_import_no_diffusers() -> None:
 
 def test_waves_repeat_after_their_periods() -> None:
     x = torch.tensor([[0.3, -0.7]], dtype=torch.float64)
-    found = waves(x)
+    found = fourier_features(x)
     assert found.shape == (1, 14)
     assert torch.equal(found[:, :2], x)
-    torch.testing.assert_close(waves(x + 2)[:, 2:], found[:, 2:])
-    assert not torch.allclose(waves(x + 1)[:, 2:4], found[:, 2:4])
+    torch.testing.assert_close(fourier_features(x + 2)[:, 2:], found[:, 2:])
+    assert not torch.allclose(fourier_features(x + 1)[:, 2:4], found[:, 2:4])
     torch.testing.assert_close(found[:, 2:8].square() + found[:, 8:].square(), torch.ones_like(found[:, 2:8]))

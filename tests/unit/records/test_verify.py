@@ -18,7 +18,7 @@ from sfddm.report.collect import collect
 from sfddm.report.render import render
 from sfddm.results.metrics import read_metrics
 from sfddm.runtime.errors import SfddmError
-from sfddm.spec.experiment import load_spec
+from sfddm.spec.load import load_spec
 
 CLAIMS = Path(__file__).parents[3] / "params" / "claims"
 
@@ -131,7 +131,7 @@ def test_a_record_holds_the_run_its_spec_and_how_it_was_made(run: Path, tmp_path
     write_record(run, out, "make table\nsfddm record reports/runs/tiny/collected", CLAIMS)
     names = {path.name for path in out.iterdir()}
     assert names == {
-        "README.md", "metrics.json", "samples.png", "spec.yaml", "table.html", "table.md", "table.tex"
+        ".sfddm-outputs", "README.md", "metrics.json", "samples.png", "spec.yaml", "table.html", "table.md", "table.tex"
     }  # fmt: skip
     assert all(path.stat().st_size < 1_000_000 for path in out.iterdir())
     assert verify(run, out, Console(file=StringIO()))

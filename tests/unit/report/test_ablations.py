@@ -159,6 +159,7 @@ def test_without_variants_there_is_no_such_section(tmp_path: Path) -> None:
     assert "#ablations" not in page
 
 
+@pytest.mark.latex
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex here")
 def test_the_latex_compiles_and_fits_the_page(folder: Path, tmp_path: Path) -> None:
     render([folder], tmp_path)

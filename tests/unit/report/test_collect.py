@@ -133,4 +133,4 @@ def test_collecting_twice_gives_the_same_bytes_and_spares_other_files(tmp_path: 
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     collect(spec, runs, out)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
-    assert set(before) == {"metrics.json", "samples.npz", "other.json"}
+    assert set(before) == {"metrics.json", "samples.npz", "other.json", ".sfddm-outputs"}

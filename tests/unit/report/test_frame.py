@@ -14,8 +14,9 @@ from sfddm.report.audits import with_ranks
 from sfddm.report.costs import costs_of
 from sfddm.report.frame import frame_of, over_seeds
 from sfddm.report.tables import best_marks
+from sfddm.results.measurements import AuditFigure
 from sfddm.results.rows import AuditOfRow, ClassesOfRow
-from sfddm.results.scores import AuditFigure, ClassFigure
+from sfddm.results.score import ClassFigure
 
 WHOSE = {"experiment": "one", "method": "a", "role": "method", "title": "A", "steps": 16, "seed": 0}
 

@@ -163,6 +163,23 @@ def test_the_page_is_balanced_self_contained_and_accessible(make: Make, tmp_path
     assert "Other images" in page.text
 
 
+def test_the_head_says_how_far_the_figures_reach(make: Make, tmp_path: Path) -> None:
+    """The general sentence and each spec's notes stand before the first figure."""
+    folders = [make(VALUES, notes=["Toy scale.", "Small [budgets]."]), make(name="other", title="Others", notes=[])]
+    render(folders, tmp_path / "out")
+    page = parse((tmp_path / "out" / "table.html").read_text()).text
+    head = " ".join(page.split("In ten seconds")[0].split())
+    text = (tmp_path / "out" / "table.md").read_text().split("\n## ")[0]
+    assert text.splitlines()[2:] == [
+        "Figures and verdicts hold for these images, networks and budgets, and no further.",
+        "",
+        "- Tiny images: Toy scale.",
+        r"- Tiny images: Small \[budgets\].",
+    ]
+    for sentence in ("hold for these images, networks and budgets", "Tiny images: Toy scale.", "Small [budgets]."):
+        assert head.count(sentence) == 1
+
+
 def test_hostile_titles_stay_text(make: Make, tmp_path: Path) -> None:
     methods = {"ddim": {"title": HOSTILE}, "sfddm": {}}
     render([make(title=HOSTILE, methods=methods, notes=[HOSTILE])], tmp_path / "out")

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,8 @@ def test_a_job_that_is_killed_has_failed(environment: dict[str, str], tmp_path: 
 def test_an_address_has_a_folder_that_only_its_user_can_enter(environment: dict[str, str]) -> None:
     folder = Path(environment[fork_server.ADDRESS]).parent
     assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_what_is_imported_beforehand_is_there() -> None:
+    for name in (*fork_server.MODULES, *fork_server.FOLDERS, *fork_server.IMAGE_MODULES):
+        assert find_spec(name) is not None, name

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sfddm.runtime import machine, provenance
+from sfddm.runtime import provenance
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.provenance import closure, code_digest, git_commit, hardware, library_versions
 
@@ -20,8 +20,6 @@ MODULES = {
     "inner/late.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from sfddm import types\nlate = 2\n",
     "types.py": "x: int\n",
     "unrelated.py": "import sfddm.top\n",
-    "registry.py": "from sfddm import unrelated\n",
-    "user.py": "from sfddm.registry import unrelated\n",
 }
 
 
@@ -54,9 +52,19 @@ def test_the_closure_follows_imports_at_the_top_and_inside_functions_but_not_tho
     assert closure("sfddm.stage") == ["sfddm", "sfddm.inner", "sfddm.inner.late", "sfddm.stage", "sfddm.top"]
 
 
-def test_an_opaque_module_counts_but_what_it_imports_does_not(package: Path) -> None:
-    assert "sfddm.unrelated" in closure("sfddm.user")
-    assert closure("sfddm.user", opaque=["sfddm.registry"]) == ["sfddm", "sfddm.registry", "sfddm.user"]
+def test_a_plug_in_counts_with_what_it_imports_from_here_and_from_its_own_package(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/__init__.py").touch()
+    (tmp_path / "mine/part.py").write_text("import json\n")
+    (tmp_path / "mine/plug.py").write_text("import numpy\nfrom . import part\nfrom sfddm.top import number\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert closure("mine.plug") == ["mine", "mine.part", "mine.plug", "sfddm", "sfddm.top"]
+    before = code_digest("mine.plug")
+    assert digest_after(tmp_path / "mine/part.py", "import csv\n", "mine.plug") != before
+    with pytest.raises(SfddmError, match=r"mine\.absent: there is no such module"):
+        closure("mine.absent")
 
 
 def test_only_what_runs_changes_the_digest(package: Path) -> None:
@@ -107,11 +115,3 @@ def test_the_commit_says_whether_the_tree_differs(package: Path) -> None:
 def test_versions_and_hardware_are_named() -> None:
     assert {"python", "torch", "numpy", "torch-fidelity"} <= library_versions().keys()
     assert "unknown" not in hardware()
-
-
-@pytest.mark.parametrize(("quota", "cores"), [("max 100000", None), ("100000 100000", 1), ("5000 100000", 1)])
-def test_a_containers_quota_bounds_the_cores(tmp_path: Path, quota: str, cores: int | None) -> None:
-    file = tmp_path / "cpu.max"
-    file.write_text(quota)
-    unbounded = machine.available_cores(tmp_path / "absent")
-    assert machine.available_cores(file) == (cores or unbounded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -54,4 +55,13 @@ def test_a_wrong_plug_in_is_told_in_one_sentence(
 def test_a_file_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PLUGINS, "/nowhere/plug.py")
     with pytest.raises(SfddmError, match=r"/nowhere/plug\.py"):
+        entries("sfddm.methods", Method)
+
+
+def test_two_files_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    files = [plug_in(tmp_path / folder, "same", ONE.format(name=f"of-{folder}")) for folder in ("a", "b")]
+    monkeypatch.setenv(PLUGINS, os.pathsep.join(map(str, files)))
+    with pytest.raises(SfddmError, match=r"a/same\.py and .*b/same\.py have one name"):
         entries("sfddm.methods", Method)

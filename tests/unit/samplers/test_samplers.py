@@ -19,17 +19,21 @@ from sfddm.diffusion.index_sets import make_index_set
 from sfddm.diffusion.process import NoiseLevel, Prediction, prediction_from
 from sfddm.diffusion.randomness import initial_noise, step_noise
 from sfddm.diffusion.schedule import Schedule, ScheduleKind, make_schedule
-from sfddm.methods.base import Sampler
+from sfddm.networks.base import Condition
 from sfddm.networks.denoiser import Denoiser
 from sfddm.networks.model_folder import save_model
 from sfddm.runtime.errors import SfddmError
-from sfddm.samplers.base import ancestral_step, ddim_step, sample
+from sfddm.samplers.ancestral import Ancestral, ancestral_step
+from sfddm.samplers.base import Sampler, sample
+from sfddm.samplers.ddim import DDIM, ddim_step
 from sfddm.sampling.images import sample_row
-from sfddm.spec.experiment import Spec, parse_spec
+from sfddm.spec.experiment import Spec
+from sfddm.spec.load import parse_spec
+from sfddm.spec.stages import row_sampling
 
 IRREGULAR = (2, 3, 9, 20, 21, 40, 55, 63)
-DDIM = Sampler("ddim", 0.0, clip=False)
-ANCESTRAL = Sampler("ancestral", 0.0, clip=False)
+UNCLIPPED = DDIM(clip=False)
+ANCESTRAL = Ancestral(clip=False)
 
 
 def no_noise(k: int) -> Tensor:
@@ -126,13 +130,13 @@ def test_one_ddim_step_of_a_student_is_the_papers_formula() -> None:
         student = Denoiser(teacher.network, "epsilon", steps)
         before, here = (float(alphas_bar[t]) for t in pair)
         with torch.no_grad():
-            eps = teacher.network(x, torch.tensor([pair[1]] * 2)).sample.double()
+            eps = teacher.network(x, Condition(torch.tensor([pair[1]] * 2))).double()
             x_before = sqrt(before) * (x.double() - sqrt(1 - here) * eps) / sqrt(here) + sqrt(1 - before) * eps
             ours = ddim_step(student.predict(x, student.batch_of(pair[1], 2)), here, before)
             # from there to the clean image: x0 = (x - sqrt(1 - a) eps) / sqrt(a)
-            last = teacher.network(x_before.float(), torch.tensor([pair[0]] * 2)).sample.double()
+            last = teacher.network(x_before.float(), Condition(torch.tensor([pair[0]] * 2))).double()
             clean = (x_before - sqrt(1 - before) * last) / sqrt(before)
-            walked = sample(student, pair, DDIM, x, no_noise)
+            walked = sample(student, pair, UNCLIPPED, x, no_noise)
         scale = float(x_before.abs().max())
         torch.testing.assert_close(ours.double(), x_before, rtol=1e-6, atol=1e-6 * scale)
         torch.testing.assert_close(walked.double(), clean, rtol=1e-4, atol=1e-4 * scale)
@@ -162,13 +166,13 @@ def test_ddim_on_a_subsequence_of_the_teacher_agrees_with_diffusers(kind: Any, s
     x = noise = normal(2, 1, 8, 8)
     with torch.no_grad():
         for t in scheduler.timesteps:
-            eps = teacher.network(x, t).sample
+            eps = teacher.network(x, Condition(t))
             x = scheduler.step(eps, t, x, eta=0.0, use_clipped_model_output=clip).prev_sample
-        ours = sample(teacher, index_set, Sampler("ddim", 0.0, clip), noise, no_noise)
+        ours = sample(teacher, index_set, DDIM(clip=clip), noise, no_noise)
     torch.testing.assert_close(ours, x, rtol=1e-4, atol=1e-4 * float(x.abs().max()))
 
 
-@pytest.mark.parametrize("sampler", [Sampler("ddim", 0.7, False), ANCESTRAL], ids=["ddim", "ancestral"])
+@pytest.mark.parametrize("sampler", [DDIM(eta=0.7, clip=False), ANCESTRAL], ids=["ddim", "ancestral"])
 def test_random_walks_ask_for_noise_at_every_step_but_the_last(sampler: Sampler) -> None:
     teacher = tiny_denoiser()
     asked = []
@@ -191,7 +195,7 @@ def mean_and_deviation_after_ddim(kind: ScheduleKind, steps: int, mean: float, d
     schedule = make_schedule(kind, 1024)
     teacher = gaussian_denoiser(schedule, torch.tensor(mean), deviation)
     starts = torch.tensor([0.0, 1.0, 3.0]).view(3, 1, 1, 1)
-    zero, one, three = sample(teacher, make_index_set("linspace", 1024, steps), DDIM, starts, no_noise).flatten()
+    zero, one, three = sample(teacher, make_index_set("linspace", 1024, steps), UNCLIPPED, starts, no_noise).flatten()
     assert float(three - zero) == pytest.approx(3 * float(one - zero), rel=1e-3)
     return float(zero), float(one - zero)
 
@@ -221,11 +225,11 @@ def test_ddim_is_exact_for_a_single_image_at_any_number_of_steps() -> None:
     image = normal(1, 1, 4, 4, seed=5).clamp(-1, 1)
     teacher = gaussian_denoiser(schedule, image, 0.0, "x0")
     for index_set in ((63,), (10, 63), IRREGULAR, tuple(range(64))):
-        images = sample(teacher, index_set, DDIM, normal(2, 1, 4, 4), no_noise)
+        images = sample(teacher, index_set, UNCLIPPED, normal(2, 1, 4, 4), no_noise)
         torch.testing.assert_close(images, image.expand(2, 1, 4, 4), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("sampler", [ANCESTRAL, Sampler("ddim", 1.0, clip=False)], ids=["ancestral", "eta 1"])
+@pytest.mark.parametrize("sampler", [ANCESTRAL, DDIM(eta=1.0, clip=False)], ids=["ancestral", "eta 1"])
 @pytest.mark.parametrize(("mean", "deviation"), [(0.3, 0.5), (-0.6, 0.1)])
 def test_ancestral_sampling_carries_noise_to_gaussian_data(sampler: Sampler, mean: float, deviation: float) -> None:
     """Over 512 steps and 10,000 pixels.
@@ -268,7 +272,7 @@ def test_the_variance_of_ancestral_sampling_follows_its_recursion(steps: int) ->
 # --- sample k is a function of (seed, k) ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sampler", [Sampler("ddim", 0.0, True), Sampler("ancestral", 0.0, True)], ids=lambda s: s.kind)
+@pytest.mark.parametrize("sampler", [DDIM(), Ancestral()], ids=lambda s: s.name)
 def test_an_image_does_not_depend_on_the_batch_it_is_sampled_in(sampler: Sampler) -> None:
     teacher, shape, total = tiny_denoiser(), (1, 8, 8), 6
     whole = sampled_in_batches(teacher, sampler, shape, total, total)
@@ -316,7 +320,7 @@ def test_a_sampled_row_is_the_same_in_any_batch_size(row: str, tmp_path: Path) -
     rows = []
     for batch_size in (2, 5):
         out = tmp_path / str(batch_size) / "samples.npy"
-        sample_row(tiny_spec(batch_size), row, 8, [tmp_path / "model"], out, device=torch.device("cpu"))
+        sample_row(row_sampling(tiny_spec(batch_size), row, 8), [tmp_path / "model"], out, device=torch.device("cpu"))
         rows.append(np.load(out))
     assert rows[0].shape == (5, 8, 8, 1)
     assert rows[0].dtype == np.uint8
@@ -329,6 +333,8 @@ def test_a_row_is_not_sampled_from_a_model_that_lacks_its_steps(tmp_path: Path) 
     teacher = tiny_denoiser()
     student = Denoiser(teacher.network, "epsilon", teacher.steps.subsequence(IRREGULAR, IRREGULAR))
     save_model(tmp_path / "model", student, {"depends_on": "0"})
-    with pytest.raises(SfddmError, match="model: does not stand for the steps of ddim at 8"):
-        sample_row(tiny_spec(5), "ddim", 8, [tmp_path / "model"], tmp_path / "s.npy", device=torch.device("cpu"))
+    with pytest.raises(SfddmError, match="model: is no model at some of the steps of ddim at 8"):
+        sample_row(
+            row_sampling(tiny_spec(5), "ddim", 8), [tmp_path / "model"], tmp_path / "s.npy", device=torch.device("cpu")
+        )
     assert not (tmp_path / "s.npy").exists()

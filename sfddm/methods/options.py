@@ -1,0 +1,63 @@
+"""What a spec may say of a training, and of every row of the table."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sfddm.diffusion.index_sets import IndexSetKind
+from sfddm.diffusion.process import PredictionKind
+from sfddm.networks.spec import NetworkSpec
+from sfddm.runtime.strict import Strict
+
+StepCount = Annotated[int, Field(ge=1)]
+
+
+class TrainingOptions(Strict):
+    """How one network is trained. Exactly one of ``images`` and ``epochs`` sets the length."""
+
+    images: Annotated[int, Field(gt=0)] | None = None
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    batch_size: Annotated[int, Field(gt=0)] = 128
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    learning_rate_schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    adam_betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    gradient_clip: Annotated[float, Field(gt=0)] | None = 1.0
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    mixed_precision: Literal["no", "bf16"] = "no"
+    compile: bool = False
+    horizontal_flip: bool = False
+    shuffle: bool = True
+    #: Share of labels replaced by "no class", so that a class-conditional network also learns to do without one.
+    label_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
+
+
+class MethodOptions(Strict):
+    """The options every method has. ``method`` defaults to the row's own name in the spec.
+
+    Attributes:
+        network: the students' own network, of the teacher's classes; None: the teacher's architecture.
+        student_of: another row; its student at the same steps takes the teacher's place.
+        guidance_scale: w of classifier-free guidance (Ho & Salimans 2022): the teacher says (1 - w) of what it says
+            without a class plus w of what it says with it. A student that learned from a guided teacher needs none.
+        prediction: what the student's network predicts; None: what its teacher's does. The first weights do not
+            depend on it.
+    """
+
+    method: str
+    title: str | None = None
+    steps: tuple[StepCount, ...] | None = None
+    training: TrainingOptions | None = None
+    index_set: IndexSetKind | tuple[int, ...] = "uniform"
+    concentrated_share: Annotated[float, Field(gt=0, le=1)] = 0.4
+    eta: Annotated[float, Field(ge=0, le=1)] = 0.0
+    sampler: str = "ddim"
+    clip: bool = True
+    network: NetworkSpec | None = None
+    student_of: str | None = None
+    guidance_scale: Annotated[float, Field(ge=0)] = 1.0
+    prediction: PredictionKind | None = None

@@ -1,0 +1,130 @@
+"""diffusers' U-Net behind our interface, and the pipeline folder that stock diffusers samples.
+
+A student has a forward process of its own, so it is an ordinary T'-step model: its time embedding becomes a table with
+one row for each of its steps, and its scheduler gets the betas of its own schedule.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from sfddm.diffusion.process import PredictionKind
+from sfddm.diffusion.schedule import Schedule
+from sfddm.networks.base import Condition, Network
+from sfddm.networks.diffusers_unet import UNet2DModel
+from sfddm.networks.steps import Steps
+from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.files import write_json
+
+_TABLE = "time_proj.weight"
+PREDICTION_TYPES: dict[PredictionKind, str] = {
+    "epsilon": "epsilon",
+    "x0": "sample",
+    "consistency": "v_prediction",  # what it is but for the smallest noise; stock diffusers knows no closer name
+    "v": "v_prediction",
+}
+
+
+class UNet(Network):
+    """UNet2DModel with or without classes."""
+
+    weights_file = Path("unet") / "diffusion_pytorch_model.safetensors"
+
+    def __init__(self, unet: UNet2DModel) -> None:
+        super().__init__()
+        self.unet = unet
+        config = {key: value for key, value in unet.config.items() if not key.startswith("_")}
+        self.config = {key: list(value) if isinstance(value, tuple) else value for key, value in config.items()}
+        embeddings = config.get("num_class_embeds")
+        self.classes = None if embeddings is None else int(embeddings) - 1
+        self.feature_width = int(config["block_out_channels"][0])
+        self.bottleneck_width = int(config["block_out_channels"][-1])
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Build the network of diffusers' configuration."""
+        return cls(UNet2DModel.from_config(config))
+
+    def forward(self, x: Tensor, condition: Condition) -> Tensor:
+        """Return the raw output, (B, C, H, W)."""
+        output: Tensor = self.unet(x, condition.t, class_labels=condition.labels).sample
+        return output
+
+    def last_layer(self) -> nn.Module:
+        """Return the final normalisation, which sees the output of the last up-block."""
+        return self.unet.conv_norm_out
+
+    def middle(self) -> nn.Module:
+        """Return the middle block."""
+        return self.unet.mid_block
+
+    def linear_map(self, inputs: int, outputs: int) -> nn.Module:
+        """Return a convolution with a kernel of one pixel."""
+        return nn.Conv2d(inputs, outputs, 1)
+
+    def write(self, folder: Path, steps: Steps, prediction: str) -> None:
+        """Write a diffusers pipeline."""
+        self._stock(steps).save_pretrained(folder / "unet")
+        stock_scheduler(steps, PREDICTION_TYPES[prediction]).save_pretrained(folder / "scheduler")  # type: ignore[index]
+        index = {"_class_name": "DDIMPipeline", "scheduler": ["diffusers", "DDIMScheduler"]}
+        write_json(folder / "model_index.json", index | {"unet": ["diffusers", "UNet2DModel"]})
+
+    def read(self, weights: dict[str, Tensor], steps: Steps) -> None:
+        """Take the weights of a pipeline, after a look at its table of time embeddings."""
+        table = weights.pop(_TABLE, None)
+        if steps.are_all != (table is None) or (
+            table is not None and not torch.equal(table, self._embedding_table(steps))
+        ):
+            raise ValueError("its table of time embeddings does not belong to its steps")
+        self.unet.load_state_dict(weights)
+
+    def _embedding_table(self, steps: Steps) -> Tensor:
+        """Return (T', D) the sinusoidal embedding of each step's conditioning."""
+        table: Tensor = self.unet.time_proj(torch.tensor(steps.conditioning)).float()
+        return table
+
+    def _stock(self, steps: Steps) -> UNet2DModel:
+        if steps.are_all:
+            return self.unet
+        learned = self.config | {"time_embedding_type": "learned", "num_train_timesteps": len(steps.index_set)}
+        stock = UNet2DModel.from_config(learned)
+        weights = {name: value.cpu() for name, value in self.unet.state_dict().items()}
+        stock.load_state_dict(weights | {_TABLE: self._embedding_table(steps)})
+        return stock
+
+
+def stock_scheduler(steps: Steps, prediction_type: str) -> Any:
+    """Return the DDIM scheduler of a model's own steps."""
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+
+    betas = Schedule(steps.alphas_bar).betas
+    return DDIMScheduler(
+        num_train_timesteps=len(betas),
+        trained_betas=[float(beta) for beta in betas],
+        prediction_type=prediction_type,
+        clip_sample=True,
+        set_alpha_to_one=True,
+        steps_offset=0,
+    )
+
+
+def read_pipeline(folder: Path) -> tuple[UNet, Any]:
+    """Read a diffusers pipeline folder (DDPM or DDIM with a UNet2DModel): the network and the DDIM scheduler.
+
+    Raises:
+        SfddmError: the folder is no such pipeline.
+    """
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+
+    try:
+        unet = UNet2DModel.from_pretrained(folder, subfolder="unet", use_safetensors=True)
+        return UNet(unet), DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
+    except (OSError, ValueError) as error:
+        raise SfddmError(
+            f"teacher.pretrained: {folder} is not a diffusers pipeline with unet/ (safetensors) and scheduler/ "
+            f"({str(error).splitlines()[0]})"
+        ) from None

@@ -162,9 +162,9 @@ def add_paths_and_agreement(runs: Path) -> None:
         facts = {"metric": REALISM, "label": "Distance", "space": "features", "pairs": 8}
         paths = [("student", "linear", 1.0), ("student", "cross-fade", 1.5), ("teacher", "linear", 9.0)]
         rows = [facts | {"who": who, "kind": kind, "value": value + seed / 10} for who, kind, value in paths]
-        put_json(place / "interpolation" / "interpolation.json", {"schema": 1, "rows": rows, "protocol": {}})
+        put_json(place / "interpolation.json", {"schema": 1, "rows": rows, "protocol": {}})
         strips = {f"{kind}/{who}": np.zeros((2, 9, 8, 8, 1), np.uint8) for who, kind, _ in paths}
-        np.savez(place / "interpolation" / "strips.npz", **strips)
+        np.savez(place / "interpolation.npz", **strips)
 
 
 @pytest.fixture

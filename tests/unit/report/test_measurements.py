@@ -73,11 +73,11 @@ def path_file(realism: dict[str, float], width: float = 0.05) -> dict[str, Any]:
 
 
 def put_paths(place: Path, realism: dict[str, float], seed: int = 0) -> dict[str, np.ndarray]:
-    put_json(place / "interpolation" / "interpolation.json", path_file(realism))
+    put_json(place / "interpolation.json", path_file(realism))
     generator = np.random.default_rng(seed)
     names = ("linear/student", "linear/teacher", "cross-fade/student")
     strips = {name: generator.integers(0, 256, (5, 9, 8, 8, 1), np.uint8) for name in names}
-    np.savez(place / "interpolation" / "strips.npz", **strips)
+    np.savez(place / "interpolation.npz", **strips)
     return strips
 
 
@@ -223,13 +223,13 @@ def test_broken_files_are_told_apart_from_absent_ones(run) -> None:
     spec, runs = run
     place = runs / "seed-0" / "sfddm" / "steps-4"
     put_paths(place, {"linear": 1.0})
-    (place / "interpolation" / "strips.npz").write_bytes(b"PK nothing")
-    with pytest.raises(SfddmError, match=r"strips\.npz: not an archive"):
+    (place / "interpolation.npz").write_bytes(b"PK nothing")
+    with pytest.raises(SfddmError, match=r"interpolation\.npz: not an archive"):
         collect(spec, runs, runs / "collected")
-    (place / "interpolation" / "strips.npz").unlink()
-    with pytest.raises(SfddmError, match=r"strips\.npz: no such file; `sfddm interpolate` writes it"):
+    (place / "interpolation.npz").unlink()
+    with pytest.raises(SfddmError, match=r"interpolation\.npz: no such file; `sfddm measure` writes it"):
         collect(spec, runs, runs / "collected")
-    (place / "interpolation" / "interpolation.json").unlink()
+    (place / "interpolation.json").unlink()
     put_json(place / "audit.json", {"schema": 1, "rows": [{"metric": "frechet_distance"}], "note": ""})
     with pytest.raises(SfddmError, match=r"audit\.json: rows\.0\.label: this key is missing"):
         collect(spec, runs, runs / "collected")

@@ -10,27 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sfddm.commands.options import (
-    METRICS,
-    STATE,
-    Data,
-    Models,
-    Out,
-    OutFile,
-    OutFolder,
-    OutReference,
-    OutSamples,
-    Reads,
-    Reference,
-    Row,
-    Samples,
-    Seed,
-    SpecArgument,
-    State,
-    Steps,
-    Teacher,
-    option,
-)
+from sfddm.commands import options as arg
 from sfddm.commands.stage import stage
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.outputs import check_outputs, paths_in
@@ -62,7 +42,7 @@ def spec_check(specs: Annotated[list[str], typer.Argument(metavar="SPEC...")]) -
 
 
 @spec_app.command("show")
-def spec_show(spec: SpecArgument) -> None:
+def spec_show(spec: arg.SpecArgument) -> None:
     """Print a spec as YAML with every default filled in."""
     import yaml
 
@@ -95,7 +75,7 @@ def methods(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = 
 
 @app.command()
 @stage
-def fetch(spec: Spec, out: Out) -> Dependencies:
+def fetch(spec: Spec, out: arg.Out) -> Dependencies:
     """Bring the images into the store, downloading them where the spec says so."""
     from sfddm.data.fetch import fetch as fetch_data
     from sfddm.spec import dependencies
@@ -107,7 +87,9 @@ def fetch(spec: Spec, out: Out) -> Dependencies:
 
 @app.command()
 @stage
-def train(spec: Spec, data: Data, out: OutFolder, seed: Seed = 0, state: State = STATE, *, device: Any) -> Dependencies:
+def train(
+    spec: Spec, data: arg.Data, out: arg.OutFolder, seed: arg.Seed = 0, state: arg.State = arg.STATE, *, device: Any
+) -> Dependencies:
     """Train the teacher of one seed; an interrupted training goes on where it was."""
     from sfddm.spec import dependencies, stages
     from sfddm.training.teacher import train_teacher
@@ -120,16 +102,16 @@ def train(spec: Spec, data: Data, out: OutFolder, seed: Seed = 0, state: State =
 @stage
 def distill(
     spec: Spec,
-    row: Row,
-    fold: Annotated[str, option("--fold", "Which of the method's trainings, for example 8.")],
-    teacher: Teacher,
-    data: Data,
-    out: OutFolder,
-    start: Annotated[Path | None, option("--start", "The model folder it starts from."), Reads()] = None,
-    pairs: Annotated[Path | None, option("--pairs", "What `sfddm pairs` wrote."), Reads()] = None,
-    partition: Annotated[Path | None, option("--partition", "What `sfddm partition` wrote."), Reads()] = None,
-    seed: Seed = 0,
-    state: State = STATE,
+    row: arg.Row,
+    fold: Annotated[str, arg.option("--fold", "Which of the method's trainings, for example 8.")],
+    teacher: arg.Teacher,
+    data: arg.Data,
+    out: arg.OutFolder,
+    start: arg.Start = None,
+    pairs: arg.Pairs = None,
+    partition: arg.Partition = None,
+    seed: arg.Seed = 0,
+    state: arg.State = arg.STATE,
     *,
     device: Any,
 ) -> Dependencies:
@@ -145,7 +127,7 @@ def distill(
 
 @app.command()
 @stage
-def partition(spec: Spec, row: Row, data: Data, out: OutFile) -> Dependencies:
+def partition(spec: Spec, row: arg.Row, data: arg.Data, out: arg.OutFile) -> Dependencies:
     """Share the classes among a row's students."""
     from sfddm.evaluation.class_partition import write_partition
     from sfddm.spec import dependencies, stages
@@ -158,9 +140,9 @@ def partition(spec: Spec, row: Row, data: Data, out: OutFile) -> Dependencies:
 @stage
 def pairs(
     spec: Spec,
-    model: Annotated[Path, option("--model", "The teacher's model folder."), Reads()],
-    out: OutFolder,
-    seed: Seed = 0,
+    model: Annotated[Path, arg.option("--model", "The teacher's model folder."), arg.Reads()],
+    out: arg.OutFolder,
+    seed: arg.Seed = 0,
     *,
     device: Any,
 ) -> Dependencies:
@@ -176,10 +158,10 @@ def pairs(
 @stage
 def index_set(
     spec: Spec,
-    row: Row,
-    steps: Steps,
-    model: Annotated[Path, option("--model", "The teacher's model folder."), Reads()],
-    out: OutFile,
+    row: arg.Row,
+    steps: arg.Steps,
+    model: Annotated[Path, arg.option("--model", "The teacher's model folder."), arg.Reads()],
+    out: arg.OutFile,
     *,
     device: Any,
 ) -> Dependencies:
@@ -195,11 +177,11 @@ def index_set(
 @stage
 def sample(
     spec: Spec,
-    row: Row,
-    steps: Steps,
-    model: Models,
-    out: OutSamples,
-    index_set: Annotated[Path | None, option("--index-set", "What `sfddm index-set` wrote."), Reads()] = None,
+    row: arg.Row,
+    steps: arg.Steps,
+    model: arg.Models,
+    out: arg.OutSamples,
+    index_set: arg.IndexSetFile = None,
     *,
     device: Any,
 ) -> Dependencies:
@@ -213,31 +195,64 @@ def sample(
 
 @app.command()
 @stage
-def reference(spec: Spec, data: Data, out: OutReference, *, device: Any) -> Dependencies:
+def reference(spec: Spec, data: arg.Data, out: arg.OutReference, *, device: Any) -> Dependencies:
     """Compute the features of the real images, and how far real images are from real images."""
     from sfddm.evaluation.reference import write_reference
-    from sfddm.spec import dependencies
+    from sfddm.spec import dependencies, stages
 
-    write_reference(spec, data, out, device=str(device))
-    return dependencies.of_scores(spec, "sfddm.evaluation.reference")
+    write_reference(stages.scoring(spec), data, out, device=str(device))
+    return dependencies.of_reference(spec)
 
 
 @app.command()
 @stage
-def evaluate(spec: Spec, samples: Samples, reference: Reference, out: OutFile, *, device: Any) -> Dependencies:
+def evaluate(
+    spec: Spec, samples: arg.Samples, reference: arg.Reference, out: arg.OutFile, *, device: Any
+) -> Dependencies:
     """Score samples against the reference under the spec's protocol."""
     from sfddm.evaluation.score import score
-    from sfddm.spec import dependencies
+    from sfddm.spec import dependencies, stages
 
-    score(spec, samples, reference, out, device=str(device))
-    return dependencies.of_scores(spec, "sfddm.evaluation.score")
+    score(stages.scoring(spec), samples, reference, out, device=str(device))
+    return dependencies.of_score(spec)
+
+
+@app.command()
+@stage
+def measure(
+    spec: Spec,
+    measurement: Annotated[str, arg.option("--measurement", "For example agreement, audit or interpolation.")],
+    row: arg.Row,
+    steps: arg.Steps,
+    out: arg.OutMeasurement,
+    samples: Annotated[Path | None, arg.option("--samples", "The row's .npy file."), arg.Reads()] = None,
+    teacher_samples: Annotated[
+        Path | None, arg.option("--teacher-samples", "The teacher's .npy file."), arg.Reads()
+    ] = None,
+    reference: Annotated[Path | None, arg.option("--reference", "What `sfddm reference` wrote."), arg.Reads()] = None,
+    data: Annotated[
+        Path | None, arg.option("--data", "What `sfddm fetch` wrote."), arg.Reads(("train", "test"))
+    ] = None,
+    model: Annotated[list[Path] | None, arg.option("--model", "As for `sfddm sample`."), arg.Reads()] = None,
+    teacher: Annotated[Path | None, arg.option("--teacher", "The teacher's model folder."), arg.Reads()] = None,
+    *,
+    device: Any,
+) -> Dependencies:
+    """Make a further measurement of a row; which inputs it needs, it says."""
+    from sfddm.evaluation.measurements.base import Inputs, find_measurement, write_measurement
+    from sfddm.spec import dependencies, stages
+
+    section, models = stages.measurement(spec, measurement, row, steps), tuple(model or ())
+    inputs = Inputs(section, str(device), samples, teacher_samples, reference, data, models, teacher)
+    write_measurement(find_measurement(measurement), inputs, out)
+    return dependencies.of_measurement(spec, measurement, row, steps)
 
 
 @app.command()
 def collect(
-    spec: SpecArgument,
+    spec: arg.SpecArgument,
     runs: Annotated[Path, typer.Option("--runs", help="The folder of one experiment's results.")],
-    out: Out,
+    out: arg.Out,
 ) -> None:
     """Gather one experiment's figures, costs and sample images."""
     from sfddm.report.collect import collect as collect_rows
@@ -265,7 +280,7 @@ def report(
 
 @app.command()
 def claims(
-    metrics: Annotated[Path, typer.Argument(metavar="[METRICS]", help="A metrics.json, or its folder.")] = METRICS,
+    metrics: Annotated[Path, typer.Argument(metavar="[METRICS]", help="A metrics.json, or its folder.")] = arg.METRICS,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Print what the papers claim and what came of it."""
@@ -290,7 +305,7 @@ def verify(
 def record(
     collected: Annotated[Path, typer.Argument(metavar="COLLECTED", help="A folder that `sfddm collect` wrote.")],
     command: Annotated[str, typer.Option("--command", help="The command that made the run, for its README.")],
-    out: Out,
+    out: arg.Out,
 ) -> None:
     """Publish a run as a small folder: table, metrics, spec, sample grid, README."""
     from sfddm.claims import CLAIMS_FOLDER

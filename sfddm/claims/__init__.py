@@ -3,9 +3,8 @@
 ``load_claims`` reads ``params/claims/*.yaml``, ``evaluate_claims`` gives each claim its verdict.
 """
 
-from sfddm.claims.evaluate import evaluate_claims
+from sfddm.claims.claim import Claim, evaluate_claims
 from sfddm.claims.load import CLAIMS_FOLDER, load_claims
-from sfddm.claims.model import Claim
-from sfddm.claims.verdict import Verdict
+from sfddm.results.verdicts import Verdict
 
 __all__ = ["CLAIMS_FOLDER", "Claim", "Verdict", "evaluate_claims", "load_claims"]

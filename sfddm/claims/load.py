@@ -2,52 +2,51 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from sfddm.claims.model import Claim
+from sfddm.claims.claim import Claim
 from sfddm.runtime.errors import SfddmError
-from sfddm.spec.describe import describe
+from sfddm.runtime.strict import describe
 
 CLAIMS_FOLDER = Path("params/claims")
-#: The papers in the order of the report; files of other names follow in alphabetical order.
-ORDER = ("sfddm", "ddim", "progressive", "consistency")
 _KEYS = {"paper", "reference", "claims"}
 
 
 def load_claims(folder: Path = CLAIMS_FOLDER) -> tuple[Claim, ...]:
-    """Read every claim of a folder.
+    """Read every claim of a folder: papers by their ``order``, those without one last, in alphabetical order of files.
 
     Raises:
         SfddmError: the folder holds no claims, a file is not YAML or breaks the schema, or two claims share an id.
     """
-    files = sorted(folder.glob("*.yaml"), key=lambda path: (ORDER.index(path.stem) if path.stem in ORDER else 99, path))
+    files = {path: _read(path) for path in sorted(folder.glob("*.yaml"))}
     if not files:
         raise SfddmError(f"{folder}: no claims; they are files like {CLAIMS_FOLDER}/sfddm.yaml")
-    found: dict[str, Path] = {}
-    claims = []
-    for path in files:
-        for claim in _claims_of(path):
+    found: dict[str, tuple[Path, Claim]] = {}
+    for path, content in sorted(files.items(), key=lambda item: item[1].get("order", math.inf)):
+        for position, item in enumerate(content["claims"]):
+            claim = _claim(path, position, content, item)
             if claim.id in found:
-                raise SfddmError(
-                    f"{path}: the claim {claim.id!r} is already in {found[claim.id]}; each id is used once"
-                )
-            found[claim.id] = path
-            claims.append(claim)
-    return tuple(claims)
+                other = found[claim.id][0]
+                raise SfddmError(f"{path}: the claim {claim.id!r} is already in {other}; each id is used once")
+            found[claim.id] = path, claim
+    return tuple(claim for _, claim in found.values())
 
 
-def _claims_of(path: Path) -> list[Claim]:
+def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SfddmError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
-    if not isinstance(content, dict) or set(content) != _KEYS or not isinstance(content["claims"], list):
-        raise SfddmError(f"{path}: must have the keys paper, reference and claims (a list), and no others")
-    return [_claim(path, position, content, item) for position, item in enumerate(content["claims"])]
+    keys = set(content) - {"order"} if isinstance(content, dict) else set()
+    if keys != _KEYS or not isinstance(content["claims"], list) or not isinstance(content.get("order", 0), int):
+        allowed = "paper, reference and claims (a list), may have order (a number), and no others"
+        raise SfddmError(f"{path}: must have the keys {allowed}")
+    return dict(content)
 
 
 def _claim(path: Path, position: int, content: dict[str, Any], item: Any) -> Claim:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sfddm.claims.evaluate import evaluate_claims
+from sfddm.claims.claim import evaluate_claims
 from sfddm.claims.load import CLAIMS_FOLDER, load_claims
-from sfddm.claims.paths import rows_for_claims
-from sfddm.claims.verdict import WORDS, Verdict, Word
+from sfddm.results.metrics import read_metrics
+from sfddm.results.verdicts import WORDS, Verdict, Word
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,12 +19,7 @@ if TYPE_CHECKING:
 METRICS = Path("reports/metrics.json")
 #: A sign for each verdict, so that none depends on colour.
 SIGNS: dict[Word, str] = {"reproduced": "✔", "contradicted": "✘", "inconclusive": "≈", "not tested": "○"}
-_COLOURS: dict[Word, str] = {
-    "reproduced": "green",
-    "contradicted": "red",
-    "inconclusive": "yellow",
-    "not tested": "bright_black",
-}
+_COLOURS = dict(zip(WORDS, ("green", "red", "yellow", "bright_black"), strict=True))
 
 
 def print_claims(
@@ -42,16 +38,9 @@ def print_claims(
     """
     from rich.console import Console
 
-    from sfddm.report.metrics_file import read_metrics
-
     loaded = load_claims(claims)
     parts = () if metrics == METRICS and not metrics.exists() else read_metrics(metrics)
-    verdicts = evaluate_claims(
-        rows_for_claims(parts),
-        [row for part in parts for row in part.floor],
-        {part.provenance.experiment: part.provenance for part in parts},
-        loaded,
-    )
+    verdicts = evaluate_claims(parts, loaded)
     if as_json:
         print(json.dumps([verdict.to_json() for verdict in verdicts], indent=2, allow_nan=False))
         return
@@ -63,10 +52,14 @@ def print_claims(
     console.print(tally(verdicts))
 
 
-def tally(verdicts: list[Verdict]) -> str:
+def counts_of(verdicts: Sequence[Verdict]) -> dict[Word, int]:
+    """Return how many claims have each verdict."""
+    return {word: sum(verdict.verdict == word for verdict in verdicts) for word in WORDS}
+
+
+def tally(verdicts: Sequence[Verdict]) -> str:
     """Return how many claims have each verdict, in words."""
-    counts = [(sum(verdict.verdict == word for verdict in verdicts), word) for word in WORDS]
-    return f"{len(verdicts)} claims: " + ", ".join(f"{count} {word}" for count, word in counts)
+    return f"{len(verdicts)} claims: " + ", ".join(f"{count} {word}" for word, count in counts_of(verdicts).items())
 
 
 def _print_paper(paper: str, verdicts: list[Verdict], console: Console) -> None:
@@ -86,12 +79,8 @@ def _print_paper(paper: str, verdicts: list[Verdict], console: Console) -> None:
 
 
 def _numbers(verdict: Verdict) -> str:
-    lines = [verdict.because]
-    if len(verdict.cells) > 1:
-        for cell in verdict.cells:
-            lines.append(f"{SIGNS[cell.verdict]} {cell.experiment}{cell.at}: {cell.because}")
-    if verdict.basis:
-        lines.append(f"({verdict.basis})")
-    for because, published in verdict.published_by_reason.items():
-        lines.append(f"published: {'; '.join(map(str, published))}. {because}")
-    return "\n".join(lines)
+    cells = [f"{SIGNS[cell.verdict]} {cell.experiment}{cell.at}: {cell.because}" for cell in verdict.cells]
+    basis = [f"({verdict.basis})"] if verdict.basis else []
+    figures = verdict.published_by_reason.items()
+    published = [f"published: {'; '.join(map(str, some))}. {because}" for because, some in figures]
+    return "\n".join([verdict.because, *(cells if len(cells) > 1 else []), *basis, *published])

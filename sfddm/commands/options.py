@@ -20,17 +20,19 @@ class Reads:
 class Writes:
     """Marks an argument that names an output: a ``file``, a ``folder``, or a ``container`` of folders.
 
-    ``inside`` are files in the folder that is named, ``beside`` further files in the folder of the file that is.
+    ``inside`` are files in the folder that is named, ``beside`` further files in the folder of the file that is, and
+    ``endings`` of further files with its name.
     """
 
     kind: str
     inside: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
+    endings: tuple[str, ...] = ()
 
     def files(self, path: Path) -> list[Path]:
         """Return the files that are written for ``--out path``."""
         own = [path / name for name in self.inside] or ([path] if self.kind == "file" else [])
-        return own + [path.with_name(name) for name in self.beside]
+        return own + [path.with_name(name) for name in self.beside] + [path.with_suffix(e) for e in self.endings]
 
 
 def option(name: str, text: str, **settings: Any) -> Any:
@@ -44,6 +46,11 @@ OutFile = Annotated[Path, option("--out", "What to write."), Writes("file")]
 OutFolder = Annotated[Path, option("--out", "What to write."), Writes("folder")]
 OutSamples = Annotated[
     Path, option("--out", "The .npy file to write."), Writes("file", beside=("labels.npy", "samples.json"))
+]
+OutMeasurement = Annotated[
+    Path,
+    option("--out", "The .json file to write, with arrays in a .npz beside it."),
+    Writes("file", endings=(".npz",)),
 ]
 OutReference = Annotated[
     Path, option("--out", "The folder to write into."), Writes("files", inside=("features.npz", "score.json"))
@@ -60,3 +67,7 @@ State = Annotated[Path, option("--state", "Where checkpoints live while training
 Threads = Annotated[int | None, option("--threads", "Threads for torch; default: torch's own choice.", min=1)]
 STATE = Path("reports/state")
 METRICS = Path("reports/metrics.json")
+Start = Annotated[Path | None, option("--start", "The model folder it starts from."), Reads()]
+Pairs = Annotated[Path | None, option("--pairs", "What `sfddm pairs` wrote."), Reads()]
+Partition = Annotated[Path | None, option("--partition", "What `sfddm partition` wrote."), Reads()]
+IndexSetFile = Annotated[Path | None, option("--index-set", "What `sfddm index-set` wrote."), Reads()]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sfddm.data.store import Store, open_store
 from sfddm.diffusion.partition import Parts, clustered_parts, equal_parts, random_parts
 from sfddm.evaluation.sections import ClassPartition
-from sfddm.extractors.extract import EXTRACTORS, extract_features
+from sfddm.extractors.base import extract_features
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import write_json
 
@@ -52,7 +52,6 @@ def class_means(store: Store, stage: ClassPartition) -> NDArray[np.float64]:
     for label, found in enumerate(rows):
         if not len(found):
             raise SfddmError(f"{store.folder}: holds no image of class {label}")
-    layer = EXTRACTORS[stage.evaluation.extractor].layer
-    features = extract_features(store.images[np.concatenate(rows)], stage.evaluation)[layer]
+    features = extract_features(store.images[np.concatenate(rows)], stage.extraction)
     ends = np.cumsum([len(found) for found in rows])[:-1]
     return np.stack([part.mean(axis=0, dtype=np.float64) for part in np.split(features, ends)])

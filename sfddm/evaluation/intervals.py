@@ -1,21 +1,17 @@
 """Intervals for figures of generated images: the delete-one-block jackknife.
 
-The generated images are cut into B disjoint blocks of equal size; the statistic is computed again B times,
-each time without one block. How far these replicates scatter tells the standard error (Quenouille 1949;
-Tukey 1958; Efron & Tibshirani 1993, chapter 11).
+The generated images are cut into B disjoint blocks of equal size; the statistic is computed again B times, each time
+without one block. How far these replicates scatter tells the standard error (Quenouille 1949; Tukey 1958; Efron &
+Tibshirani 1993, chapter 11).
 
-What the interval covers: the variation that other generated images, from other sampling noise, would bring,
-given this trained model, this reference set and this number of images. What it does not cover: the
-variation between trainings (run more seeds), the choice of reference images, and the bias that a figure has
-at this number of images. The Frechet distance is such a biased figure: it falls as images are added.
-Jackknife pseudo-values would also correct bias, which would make the figure incomparable with everyone
-else's, so the figure stays the plain one of the whole sample; all replicates leave out equally many images,
-so that their bias is the same and does not enter their scatter.
+The interval covers the variation that other generated images, from other sampling noise, would bring, given this
+model, this reference and this number of images. It does not cover the variation between trainings (run more seeds),
+the choice of reference images, and the bias that a figure has at this number of images; the Frechet distance falls as
+images are added. Pseudo-values would correct that, but make the figure incomparable with everyone else's.
 
-The jackknife's variance errs on the large side (Efron & Stein 1981). Where generated images hardly differ
-from real ones, the figures are quadratic rather than linear in the sample, and the interval is up to twice
-as wide as it need be, whatever B is; further away it has its stated coverage. Where no replicate differs
-from the figure (a precision of exactly 1) it has width zero: read that as "not resolved", not as certainty.
+The jackknife's variance errs on the large side (Efron & Stein 1981). Where generated images hardly differ from real
+ones, figures are quadratic rather than linear in the sample, and the interval is up to twice as wide as it need be.
+Where no replicate differs from the figure (a precision of exactly 1) it has width zero: "not resolved", not certain.
 """
 
 from __future__ import annotations
@@ -26,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sfddm.results.statistics import t_quantile
 from sfddm.runtime.errors import SfddmError
 
 COVERS = (
@@ -36,22 +33,24 @@ COVERS = (
 
 
 @dataclass(frozen=True)
-class Blocks:
-    """``count`` blocks of equal size at the front of ``images`` images; the remainder is in every
-    replicate.
+class Replicated:
+    """A figure of the whole sample, and its (B,) replicates without one block each."""
 
-    Raises:
-        SfddmError: a block would hold fewer than two images.
-    """
+    value: float
+    replicates: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """``count`` blocks of two images or more at the front of ``images`` images; the rest is in every replicate."""
 
     images: int
     count: int
 
     def __post_init__(self) -> None:
         if self.images < 2 * self.count:
-            raise SfddmError(
-                f"evaluation.blocks: {self.count} blocks need at least {2 * self.count} images, there are {self.images}"
-            )
+            needed = f"{self.count} blocks need at least {2 * self.count} images"
+            raise SfddmError(f"evaluation.blocks: {needed}, there are {self.images}")
 
     @property
     def size(self) -> int:
@@ -72,21 +71,17 @@ class Blocks:
         """Return (images,) the block of each image; ``count`` for the remainder."""
         return np.minimum(np.arange(self.images) // self.size, self.count)
 
-
-@dataclass(frozen=True)
-class Replicated:
-    """A figure of the whole sample, and its (B,) replicates without one block each."""
-
-    value: float
-    replicates: NDArray[np.float64]
+    def mean(self, values: NDArray[np.float64]) -> Replicated:
+        """Return the mean of (images,) values, and that without each block."""
+        without = [(values.sum() - values[place].sum()) / self.kept for place in self.slices()]
+        return Replicated(float(values.mean()), np.array(without))
 
 
 def standard_error(figure: Replicated, blocks: Blocks) -> float:
     """Return the jackknife's standard error.
 
-    With n images in blocks of d, it is sqrt((n-d)^2 / (n d (B-1)) * sum_b (r_b - mean r)^2), which is the
-    usual sqrt((B-1)/B * sum ...) when n = B d, and whose square is unbiased for the variance of a mean with
-    a remainder, too.
+    With n images in blocks of d, it is sqrt((n-d)^2 / (n d (B-1)) * sum_b (r_b - mean r)^2), which is the usual
+    sqrt((B-1)/B * sum ...) when n = B d, and whose square is unbiased for the variance of a mean with a rest, too.
     """
     scatter = float(np.sum((figure.replicates - figure.replicates.mean()) ** 2))
     return float(np.sqrt(blocks.kept**2 / (blocks.images * blocks.size * (blocks.count - 1)) * scatter))
@@ -97,14 +92,20 @@ def interval(
 ) -> tuple[float, float]:
     """Return (low, high): value -/+ Student's t (B-1 degrees of freedom) times the standard error.
 
-    Args:
-        figure: value and replicates.
-        blocks: how the replicates came about.
-        confidence: two-sided, in (0, 1).
-        lowest: least possible value of the figure; the interval is cut off there.
-        highest: greatest possible value.
+    ``confidence`` is two-sided, in (0, 1); the interval is cut off at the figure's least and greatest possible values.
     """
-    from scipy.special import stdtrit
-
-    half = float(stdtrit(blocks.count - 1, (1 + confidence) / 2)) * standard_error(figure, blocks)
+    half = t_quantile(blocks.count - 1, confidence) * standard_error(figure, blocks)
     return max(figure.value - half, min(lowest, figure.value)), min(figure.value + half, max(highest, figure.value))
+
+
+def stratified_interval(strata: NDArray[np.float64], confidence: float) -> tuple[float | None, float | None]:
+    """Return the interval of the mean of (S, n) values that differ systematically between the S strata.
+
+    Student's t with S (n - 1) degrees of freedom, the variance pooled within the strata; (None, None) for n = 1.
+    """
+    count, size = strata.shape
+    if size < 2:
+        return None, None
+    error = float(np.sqrt(strata.var(axis=1, ddof=1).mean() / (count * size)))
+    half = t_quantile(count * (size - 1), confidence) * error
+    return float(strata.mean()) - half, float(strata.mean()) + half

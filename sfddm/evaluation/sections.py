@@ -1,23 +1,73 @@
-"""What the stages of evaluation compute with, cut from a spec. Nothing here imports torch: the DAG reads it, too."""
+"""What each stage of the evaluation computes with: frozen sections, cut out of a spec by ``sfddm/spec/stages.py``.
+
+The digest of a stage covers the fields of its section and nothing else of the spec. Nothing here imports torch: the DAG
+reads it, too.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from sfddm.evaluation.spec import EvaluationSpec
-from sfddm.methods.base import Share
+from sfddm.data.spec import Split
+from sfddm.extractors.spec import Extraction
+
+if TYPE_CHECKING:
+    from sfddm.methods.base import Share
+
+
+class Section(Extraction):
+    """What every figure depends on: the images' label and shape, the sampling's seed, the intervals' confidence."""
+
+    data_label: str
+    image_size: int
+    channels: int
+    seed: int
+    confidence: float
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """Return all that the figures are a function of, as plain JSON."""
+        return self.model_dump(mode="json")
+
+
+class Samples(Section):
+    """Figures of sampled images: how many are judged, and in how many blocks for the intervals."""
+
+    samples: int
+    blocks: int
+
+
+class Comparison(Samples):
+    """Figures of sampled images beside real ones: the split, how many of it (None: all), and k of the k nearest."""
+
+    reference_split: Split
+    reference_images: int | None
+    nearest_neighbours: int
+
+
+class Classes(Comparison):
+    """Figures class by class: how many classes the network knows, None where it knows none."""
+
+    classes: int | None
+
+
+class Scoring(Classes):
+    """The score: which metrics."""
+
+    metrics: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class ClassPartition:
-    """What a partition of the classes is a function of, besides the images.
+    """What a partition of the classes is a function of, besides the images."""
 
-    Attributes:
-        share: any of the students' shares.
-        classes: n, the number of classes.
-        evaluation: whose extractor k-means looks with.
-    """
+    share: Share  # any of the students' shares
+    classes: int  # how many
+    extraction: Extraction  # which features k-means looks at
 
-    share: Share
-    classes: int
-    evaluation: EvaluationSpec
+    @property
+    def key(self) -> dict[str, Any]:
+        """Return all that the partition is a function of, as plain JSON."""
+        share = vars(self.share) | {"part": 0}
+        return {"share": share, "classes": self.classes, "extraction": self.extraction.model_dump(mode="json")}

@@ -2,47 +2,60 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from sfddm.data.spec import Split
-from sfddm.runtime.strict import Strict
+from sfddm.extractors.spec import Extraction
+from sfddm.runtime.registry import check_name
 
 
-class EvaluationSpec(Strict):
-    """One protocol for every figure of an experiment.
+class EvaluationSpec(Extraction):
+    """One protocol for every figure of an experiment; the lists of rows are measured at the experiment's ``steps``."""
 
-    Attributes:
-        samples: generated images behind each figure.
-        reference_split: the real images they are compared with; ``reference_images`` None takes all of them.
-        extractor: the network whose features are compared; "points" compares the coordinates of points themselves.
-        extractor_resolution: side to which images are resized for EfficientNet; Inception has its own.
-        blocks: the generated images are cut into so many blocks; intervals come from leaving one block out at a time.
-        seed: seed of the sampling noise; sample k of every method starts from the same noise.
-        agreement: rows whose images are compared with the teacher's from the same noise, at the experiment's ``steps``.
-        audit: rows whose images of the first training seed are scored under other protocols too, at these steps.
-        interpolation: rows whose first training seed is sampled along paths between noises, at these steps.
-    """
-
-    samples: Annotated[int, Field(ge=4)]
-    batch_size: Annotated[int, Field(ge=1)] = 256
-    extractor: Literal["efficientnet-lite0", "inception-v3-compat", "points"] = "efficientnet-lite0"
-    extractor_resolution: Annotated[int, Field(ge=32, le=512)] = 64
-    extractor_weights: Path | None = None
-    reference_split: Split = "train"
-    reference_images: Annotated[int, Field(ge=4)] | None = None
-    metrics: tuple[Literal["frechet_distance", "kid", "precision", "recall"], ...] = (
-        "frechet_distance",
-        "kid",
-        "precision",
-        "recall",
-    )
-    blocks: Annotated[int, Field(ge=2, le=100)] = 10
+    samples: Annotated[int, Field(ge=4)]  # generated images behind each figure
+    reference_split: Split = "train"  # the real images they are compared with
+    reference_images: Annotated[int, Field(ge=4)] | None = None  # how many of them; None: all
+    metrics: tuple[str, ...] = ("frechet_distance", "kid", "precision", "recall")
+    blocks: Annotated[int, Field(ge=2, le=100)] = 10  # intervals come from leaving out one of them at a time
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    neighbourhood: Annotated[int, Field(ge=1)] = 3
-    seed: Annotated[int, Field(ge=0)] = 0
-    agreement: tuple[str, ...] = ()
-    audit: tuple[str, ...] = ()
-    interpolation: tuple[str, ...] = ()
+    nearest_neighbours: Annotated[int, Field(ge=1)] = 3  # k of precision and recall
+    seed: Annotated[int, Field(ge=0)] = 0  # of the sampling noise; sample k of every method starts from the same
+    agreement: tuple[str, ...] = ()  # rows that are compared with the teacher's images from the same noise
+    audit: tuple[str, ...] = ()  # rows whose images of the first seed are scored under other protocols, too
+    interpolation: tuple[str, ...] = ()  # rows that are sampled along paths between noises, of the first seed
+    measurements: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # rows of any measurement, by its name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, given: Any) -> Any:
+        """Read specs that were written before ``neighbourhood`` became ``nearest_neighbours``."""
+        if not isinstance(given, dict) or "neighbourhood" not in given:
+            return given
+        if "nearest_neighbours" in given:
+            raise ValueError("neighbourhood: is called nearest_neighbours now; give this one alone")
+        return {"nearest_neighbours" if key == "neighbourhood" else key: value for key, value in given.items()}
+
+    @field_validator("metrics")
+    @classmethod
+    def _known_metrics(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        from sfddm.evaluation.metrics.base import Metric
+
+        return tuple(check_name("sfddm.evaluation.metrics", Metric, name) for name in names)
+
+    @field_validator("measurements")
+    @classmethod
+    def _known_measurements(cls, rows: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        from sfddm.evaluation.measurements.base import Measurement
+
+        package = "sfddm.evaluation.measurements"
+        return {check_name(package, Measurement, name): rows[name] for name in rows}  # type: ignore[type-abstract]
+
+    @property
+    def measured(self) -> dict[str, tuple[str, ...]]:
+        """The rows of every measurement that is asked for, by its name."""
+        own = {"agreement": self.agreement, "audit": self.audit, "interpolation": self.interpolation}
+        names = dict.fromkeys([*own, *self.measurements])
+        rows = {name: tuple(dict.fromkeys(own.get(name, ()) + self.measurements.get(name, ()))) for name in names}
+        return {name: chosen for name, chosen in rows.items() if chosen}

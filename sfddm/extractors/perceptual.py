@@ -43,15 +43,7 @@ def _maps(extractor: Any, images: Tensor) -> list[Tensor]:
 
 @cache
 def _extractor(device: Any) -> Any:
-    from sfddm.extractors.extract import find_weights, register_efficientnet
-    from sfddm.runtime.torchvision_operators import declare_missing_operators
+    from sfddm.extractors.efficientnet_lite0 import EfficientNetLite0
+    from sfddm.extractors.spec import Extraction
 
-    declare_missing_operators()
-    register_efficientnet()
-    from sfddm.extractors.efficientnet import FeatureExtractorEfficientNetLite0
-
-    weights = find_weights("efficientnet-lite0")
-    extractor = FeatureExtractorEfficientNetLite0(
-        "efficientnet-lite0", list(LAYERS), feature_extractor_weights_path=str(weights), resolution=RESOLUTION
-    )
-    return extractor.to(device)
+    return EfficientNetLite0(Extraction(extractor_resolution=RESOLUTION), LAYERS, device)

@@ -10,11 +10,29 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-#: The kernel's deviation, in units of the coordinates: about two deviations of a component of ``petals``.
-LENGTH = 0.1
-#: Each gives a cosine and a sine.
-FREQUENCIES = 64
+from sfddm.extractors.base import Extractor, Features
+
+LENGTH = 0.1  # the kernel's deviation, in units of the coordinates: about two deviations of a component of ``petals``
+FREQUENCIES = 64  # each gives a cosine and a sine
 _SEED = 0
+
+
+class Points(Extractor):
+    """Random Fourier features of the points' coordinates."""
+
+    name = "points"
+    title = "points"
+    layer = "128 random Fourier features"
+    for_points = True
+
+    @classmethod
+    def resize(cls, side: int) -> str:
+        """Say that nothing is resized, in the words of the published records, which new runs are compared with."""
+        return "none: the features are waves of the coordinates in [-1, 1]"
+
+    def features(self, images: NDArray[np.uint8]) -> dict[str, Features]:
+        """Return (B, 128) float32 features of (B, 1, 1, C) uint8 points."""
+        return {self.layer: fourier_features(coordinates_of(images))}
 
 
 def coordinates_of(images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -22,7 +40,7 @@ def coordinates_of(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return images.reshape(len(images), -1).astype(np.float32) / np.float32(127.5) - 1
 
 
-def fourier_features(points: NDArray[np.float32]) -> NDArray[np.float32]:
+def fourier_features(points: NDArray[np.float32]) -> Features:
     """Return (N, 128) float32 cosines and sines of (N, D) points at fixed random frequencies, of mean square 1.
 
     The mean product of two points' features is exp(-|x - y|^2 / (2 LENGTH^2)), but for the chance in 64 frequencies.

@@ -74,7 +74,7 @@ def follow(teacher: FrozenDenoiser, x: Tensor, start: Tensor, arrival: Tensor, s
     """Follow the teacher's deterministic DDIM path in evenly spaced sub-steps, rounded to the teacher's indices.
 
     Args:
-        teacher: stands for every index between ``start`` and ``arrival``.
+        teacher: a model at every index between ``start`` and ``arrival``.
         x: (B, C, H, W) noised images at ``start``.
         start: (B,) teacher indices.
         arrival: (B,) smaller indices; -1 is the clean image.

@@ -31,7 +31,7 @@ class EvaluationCounter:
 
 
 class Denoiser(nn.Module):
-    """A network together with the steps it stands for.
+    """A network together with the steps at which it is a model.
 
     ``t`` is always the teacher's zero-based index, (B,) int64 in [0, T), also for students; images are (B, C, H, W)
     float32 in [-1, 1].

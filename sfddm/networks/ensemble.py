@@ -15,7 +15,7 @@ from sfddm.runtime.errors import SfddmError
 class Ensemble(nn.Module):
     """Routes by timestep (O2MKD) and by class (MSD); samplers treat it as one denoiser.
 
-    A member is responsible for the indices it stands for and, where ``classes`` lists some, for these classes alone.
+    A member is responsible for the indices at which it is a model; where ``classes`` lists some, for these alone.
 
     Args:
         members: the students; of one teacher, so that they agree on its schedule.

@@ -10,7 +10,7 @@ from sfddm.diffusion.schedule import Float64, Schedule
 
 @dataclass(frozen=True)
 class Steps:
-    """Which of the teacher's steps a model stands for, and what its time embedding sees there.
+    """At which of the teacher's steps a network is a model, and what its time embedding sees there.
 
     Attributes:
         timesteps: T of the teacher at the root.
@@ -39,7 +39,7 @@ class Steps:
         """Return the steps of a student of this model.
 
         Raises:
-            ValueError: this model does not stand for one of the indices.
+            ValueError: one of the indices is none of this model's.
         """
         positions = [self.index_set.index(t) for t in index_set]
         return Steps(self.timesteps, index_set, conditioning, self.alphas_bar[positions])

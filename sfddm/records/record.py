@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
-import math
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import yaml
 
 from sfddm.claims import CLAIMS_FOLDER
 from sfddm.claims.show import tally
-from sfddm.report.points import are_points, draw_panels
-from sfddm.report.render import read_content, render
-from sfddm.report.sections import Content, interval_notes
+from sfddm.records.pictures import sample_grid
+from sfddm.report.content import Content, read_content
+from sfddm.report.render import render
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_folder
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 #: Largest size of a file, in bytes.
 LIMIT = 1_000_000
 _TABLES = ("table.md", "table.tex", "table.html")
-_GAP = 2
 
 
 def write_record(collected: Path, out: Path, command: str, claims: Path = CLAIMS_FOLDER) -> None:
@@ -55,7 +48,7 @@ def write_record(collected: Path, out: Path, command: str, claims: Path = CLAIMS
     for name in left_out:
         del files[name]
     files["spec.yaml"] = _yaml(content.collected[0].provenance.spec)
-    grid = sample_grid(content)
+    grid = sample_grid(content, LIMIT)
     if grid is not None:
         files["samples.png"] = grid
     files["README.md"] = _readme(content, command, sorted(files), left_out, out.name).encode()
@@ -90,51 +83,6 @@ def _yaml(spec: dict[str, Any]) -> bytes:
     return f"# The spec as it was run, with every default filled in.\n{text}".encode()
 
 
-def sample_grid(content: Content) -> bytes | None:
-    """Return one PNG under 1 MB: a labelled line of samples for each row of the first seed, columns from one noise.
-
-    Of points it is a scatter plot for each row. None where the run kept no samples.
-    """
-    part = content.collected[0]
-    images = content.samples[part.provenance.experiment]
-    seed = min((row.seed for row in part.rows if row.seed is not None), default=0)
-    rows = dict.fromkeys((row.method, row.steps, row.title) for row in part.rows if row.seed == seed)
-    lines = [(f"{title}, {steps} steps", images.get(f"{method}/{steps}/{seed}")) for method, steps, title in rows]
-    lines.append(("Real", images.get("real")))
-    shown = [(label, some) for label, some in lines if some is not None]
-    if not shown:
-        return None
-    if are_points(shown[0][1]):
-        buffer = io.BytesIO()
-        draw_panels(shown).save(buffer, "PNG", optimize=True)
-        return buffer.getvalue() if buffer.tell() < LIMIT else None
-    for columns in (16, 8, 4, 2, 1):
-        buffer = io.BytesIO()
-        _draw(shown, columns).save(buffer, "PNG", optimize=True)
-        if buffer.tell() < LIMIT:
-            return buffer.getvalue()
-    return None
-
-
-def _draw(lines: list[tuple[str, Any]], columns: int) -> Image.Image:
-    from PIL import Image, ImageDraw, ImageFont
-
-    font = ImageFont.load_default()
-    left = math.ceil(max(font.getlength(label) for label, _ in lines)) + 12
-    side = max(some.shape[1] for _, some in lines)
-    scale = max(1, round(32 / side))
-    height = side * scale + _GAP
-    picture = Image.new("RGB", (left + columns * height, len(lines) * height), "white")
-    draw = ImageDraw.Draw(picture)
-    for place, (label, some) in enumerate(lines):
-        draw.text((4, place * height + height // 2 - 6), label, fill="black", font=font)
-        for column, image in enumerate(some[:columns]):
-            pixels = np.repeat(np.repeat(np.broadcast_to(image, (*image.shape[:2], 3)), scale, 0), scale, 1)
-            tile = Image.fromarray(np.ascontiguousarray(pixels))
-            picture.paste(tile, (left + column * height, place * height))
-    return picture
-
-
 _WHAT = {
     "metrics.json": "every figure, unrounded, with its protocol, its cost and the verdicts",
     "metrics.json.gz": "every figure, unrounded, with its protocol, its cost and the verdicts, compressed",
@@ -161,7 +109,7 @@ def _readme(content: Content, command: str, names: list[str], left_out: list[str
         f"- training seeds: {seeds}",
         f"- Python {source.python}; " + ", ".join(f"{k} {v}" for k, v in source.versions.items() if k != "python"),
         *[f"- {note}" for note in source.notes],
-        *[f"- {title}: {note}." for title, note in interval_notes(content)],
+        *[f"- {title}: {note}." for title, note in content.interval_notes],
         "",
         "Made with",
         "",

@@ -22,9 +22,8 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal
 
-from sfddm.report.metrics_file import read_metrics
-from sfddm.report.rows import Collected, Provenance, Row
-from sfddm.report.tables import confidence_of
+from sfddm.results.metrics import read_metrics
+from sfddm.results.rows import Collected, Provenance, Row
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,7 +81,7 @@ def verify(run: Path, record: Path, console: Console | None = None) -> bool:
 def compare_figures(run: Sequence[Collected], record: Sequence[Collected]) -> list[Compared]:
     """Return every figure of the record, in its order, and then those that only the run has."""
     new, old = _by_key(run), _by_key(record)
-    confidences = {part.provenance.experiment: confidence_of(part) for part in record}
+    confidences = {part.provenance.experiment: part.provenance.confidence for part in record}
     judged = sum(key in new and (_has_interval(row) or _has_interval(new[key])) for key, row in old.items())
     found = [_compare(key, row, new.get(key), confidences[key[0]], judged) for key, row in old.items()]
     return found + [Compared(key, "new", None, row) for key, row in new.items() if key not in old]
@@ -92,7 +91,7 @@ def _by_key(parts: Sequence[Collected]) -> dict[Key, Row]:
     return {
         (row.experiment, row.method, row.steps, row.seed, row.metric, row.label): row
         for part in parts
-        for row in (*part.rows, *part.floor)
+        for row in (*part.rows, *part.baseline)
     }
 
 

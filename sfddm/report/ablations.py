@@ -11,10 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sfddm.claims.measured import Difference, Measured, difference
-from sfddm.report.formats import MetricStyle, interval_text, plain_text, style_of
-from sfddm.report.rows import Collected, Row
-from sfddm.report.tables import Cell, confidence_of, mean_over_seeds
+import pandas as pd
+
+from sfddm.claims.figures import Measured, measured_of
+from sfddm.report.formats import plain_text
+from sfddm.results.rows import Collected, Row
+from sfddm.results.statistics import Difference
+from sfddm.results.styles import MetricStyle, interval_text, style_of
+from sfddm.results.verdicts import Number
 
 #: Options that change neither what is trained nor how it is sampled.
 _NAMES_ONLY = ("method", "title", "steps")
@@ -53,9 +57,7 @@ class Gap:
             ("apart" where the better side is unknown); "unclear" else.
     """
 
-    title: str
-    method: str
-    other: Cell
+    other: Number
     value: float
     text: str
     interval: str
@@ -70,13 +72,12 @@ class Gap:
 
 @dataclass(frozen=True)
 class Variant:
-    """One line: a row with its options, its figure, and its difference to the main row and to its control."""
+    """One line: a row with its mean, what differs in its options, its difference to the main row and to its control."""
 
     method: str
-    title: str
     main: bool
     changes: tuple[Change, ...]
-    cell: Cell
+    number: Number
     to_main: Gap | None
     to_control: Gap | None
     trained: bool
@@ -111,74 +112,67 @@ class AblationTable:
     metric: str
     label: str
     style: MetricStyle
-    seeds: int
     blocks: tuple[Block, ...]
     findings: tuple[Finding, ...]
 
 
-def variants_of(collected: Iterable[Collected]) -> frozenset[str]:
+def variants_of(frame: pd.DataFrame) -> frozenset[str]:
     """Return the names of the rows that are variants: wherever they occur, their method's main row was measured too."""
-    with_main: dict[str, bool] = {}
-    for part in collected:
-        names = {row.method for row in part.rows}
-        for row in part.rows:
-            if row.role == "method":
-                has = row.method_name not in (None, row.method) and row.method_name in names
-                with_main[row.method] = with_main.get(row.method, True) and has
-    return frozenset(name for name, has in with_main.items() if has)
+    rows = frame[frame.role == "method"].drop_duplicates(["experiment", "method"])
+    named = set(zip(frame.experiment, frame.method, strict=True))
+    has_main = [
+        row.method_name != row.method and (row.experiment, row.method_name) in named for row in rows.itertuples()
+    ]
+    with_main = pd.Series(has_main, rows.method, dtype=bool).groupby(level=0).all()
+    return frozenset(with_main.index[with_main])
 
 
 def ablation_table(part: Collected, metric: str, variants: frozenset[str]) -> AblationTable | None:
     """Return an experiment's variants in one metric, grouped by method and steps; None where it has none."""
-    rows: dict[tuple[str, int], list[Row]] = {}
-    for row in part.rows:
-        if row.metric == metric and row.role == "method" and row.steps is not None:
-            rows.setdefault((row.method, row.steps), []).append(row)
-    measured = {
-        key: Measured(tuple(sorted(some, key=lambda row: row.seed or 0)), confidence_of(part), 0)
-        for key, some in rows.items()
-    }
+    rows = [row for row in part.rows if row.metric == metric and row.role == "method"]
+    measured = {(one.first.method, one.first.steps or 0): one for one in measured_of(part, rows)}
     found = [one for (method, _), one in measured.items() if method in variants]
     if not found:
         return None
     students = part.provenance.spec.get("students", {})
     blocks = []
-    for name in dict.fromkeys(one.first.method_name for one in found):
-        of_method = [one for one in found if one.first.method_name == name]
-        for steps in sorted({one.first.steps or 0 for one in of_method}, reverse=True):
-            main = measured.get((name or "", steps))
-            basis = main or next(one for (method, _), one in measured.items() if method == name)
-            lines = [*([main] if main else []), *(one for one in of_method if one.first.steps == steps)]
+    for name in dict.fromkeys(one.first.method_name or "" for one in found):
+        own = [one for one in found if one.first.method_name == name]
+        for steps in sorted({one.first.steps or 0 for one in own}, reverse=True):
+            main = measured.get((name, steps))
+            basis = main or next(one for key, one in measured.items() if key[0] == name)
+            lines = [*([main] if main else []), *(one for one in own if one.first.steps == steps)]
             made = tuple(_variant(one, main, basis.first, measured.values(), students) for one in lines)
             blocks.append(Block(basis.first.title, steps, made))
-    first = found[0].first
-    return AblationTable(
-        part.provenance.experiment,
-        part.provenance.title,
-        metric,
-        first.label,
-        style_of(metric),
-        max(len(one.rows) for one in found),
-        tuple(blocks),
-        findings_of(blocks, style_of(metric)),
-    )
+    source, label = part.provenance, found[0].first.label
+    findings = findings_of(blocks)
+    return AblationTable(source.experiment, source.title, metric, label, style_of(metric), tuple(blocks), findings)
 
 
 def _variant(
-    one: Measured, main: Measured | None, basis: Row, all_rows: Iterable[Measured], students: Mapping[str, Any]
+    one: Measured, main: Measured | None, basis: Row, every: Iterable[Measured], students: Mapping[str, Any]
 ) -> Variant:
     row = one.first
-    control = next((other for other in all_rows if _controls(other.first, row)), None)
+    control = next((other for other in every if _controls(other.first, row)), None)
     return Variant(
         method=row.method,
-        title=row.title,
         main=one is main,
         changes=changes(row.options, basis.options, students),
-        cell=mean_over_seeds(one.rows, one.confidence),
+        number=one.number(),
         to_main=None if main is None or one is main else _gap(one, main),
         to_control=None if control is None else _gap(one, control),
         trained=bool(row.folds),
     )
+
+
+def _gap(one: Measured, other: Measured) -> Gap | None:
+    apart = one.minus(other)
+    if apart is None:
+        return None
+    style = style_of(one.first.metric)
+    # Without several seeds the two scores' own intervals bound the difference; the text keeps its sign.
+    interval = interval_text(apart.low, apart.high, style.decimals)
+    return Gap(other.number(), apart.value, f"{apart.value:+.{style.decimals}f}", interval, _sense(apart, style))
 
 
 def _controls(other: Row, row: Row) -> bool:
@@ -192,32 +186,14 @@ def _controls(other: Row, row: Row) -> bool:
     )
 
 
-def _gap(one: Measured, other: Measured) -> Gap | None:
-    apart = difference(one, other)
-    if apart is None:
-        return None
-    style = style_of(one.first.metric)
-    cell = mean_over_seeds(other.rows, other.confidence)
-    # Without several seeds the two scores' own intervals bound the difference; the text keeps its sign.
-    return Gap(
-        other.first.title,
-        other.first.method,
-        cell,
-        apart.value,
-        f"{apart.value:+.{style.decimals}f}",
-        interval_text(apart.low, apart.high, style.decimals),
-        _sense(apart, style),
-    )
-
-
 def _sense(apart: Difference, style: MetricStyle) -> Sense:
     if apart.equal:
         return "equal"
-    if apart.low is None or apart.high is None or apart.low <= 0 <= apart.high:
+    if apart.side == 0:
         return "unclear"
     if style.better == "unknown":
         return "apart"
-    return "better" if (apart.high < 0) == (style.better == "lower") else "worse"
+    return "better" if (apart.side < 0) == (style.better == "lower") else "worse"
 
 
 def changes(here: Mapping[str, Any], there: Mapping[str, Any], students: Mapping[str, Any]) -> tuple[Change, ...]:
@@ -248,20 +224,20 @@ def _short(value: Any) -> str:
     return plain_text(value)
 
 
-def findings_of(blocks: Sequence[Block], style: MetricStyle) -> tuple[Finding, ...]:
+def findings_of(blocks: Sequence[Block]) -> tuple[Finding, ...]:
     """Say in words which students are their untrained control, what the index set alone does, and what else matters."""
-    variants = [(block, line) for block in blocks for line in block.lines if not line.main]
+    variants = [line for block in blocks for line in block.lines if not line.main]
     same = tuple(
-        f"{line.title}, {_steps(block)}: {line.to_control.title}"
-        for block, line in variants
+        f"{_named(line)}: {line.to_control.other.name}"
+        for line in variants
         if line.to_control and line.to_control.sense == "equal"
     )
     indices = tuple(
-        f"{line.title}, {_steps(block)}: {line.cell.text} {_against(line.to_main)}"
-        for block, line in variants
+        f"{_named(line)}: {line.number.text} {_against(line.to_main)}"
+        for line in variants
         if not line.trained and line.to_main and [change.option for change in line.changes] == ["index set"]
     )
-    senses = [line.to_main.sense for _, line in variants if line.to_main and line.trained]
+    senses = [line.to_main.sense for line in variants if line.to_main and line.trained]
     counted = tuple(f"{senses.count(sense)} {words}" for sense, words in SENSES.items() if sense in senses)
     found = (
         Finding("Trained, yet exactly the figures of what was not trained, for every seed", same),
@@ -271,8 +247,8 @@ def findings_of(blocks: Sequence[Block], style: MetricStyle) -> tuple[Finding, .
     return tuple(one for one in found if one.items)
 
 
-def _steps(block: Block) -> str:
-    return f"{block.steps} step{'' if block.steps == 1 else 's'}"
+def _named(line: Variant) -> str:
+    return f"{line.number.name}, {line.number.steps} step{'' if line.number.steps == 1 else 's'}"
 
 
 def _against(gap: Gap) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
-from sfddm.evaluation.agreement import CONTROL, METRICS
-from sfddm.report.formats import style_of
-from sfddm.report.rows import Collected, Row
-from sfddm.report.tables import Cell, confidence_of, mean_over_seeds
+import pandas as pd
 
-#: Every metric of agreement, the controls too: they have a section of their own and stay out of the other tables.
-AGREEMENT_METRICS = frozenset(METRICS) | {metric + CONTROL for metric in METRICS}
+from sfddm.report.content import Content
+from sfddm.report.frame import lines_of
+from sfddm.results.rows import Collected
+from sfddm.results.styles import CONTROL, style_of
+
 #: How each metric's column is headed, and what it is called in a sentence.
 _HEADINGS = {
     "psnr_teacher": ("PSNR, dB", "higher is nearer", "PSNR"),
@@ -21,105 +21,56 @@ _HEADINGS = {
 }
 
 
-@dataclass(frozen=True)
-class Pair:
-    """A figure and its control. ``nearer``: the figure is on the better side, and their intervals do not overlap."""
-
-    same: Cell
-    other: Cell
-    nearer: bool
-
-
-@dataclass(frozen=True)
-class AgreementLine:
-    """One row of the table: a pair for each metric of the table, None where it was not measured."""
-
-    title: str
-    method: str
-    steps: int
-    pairs: tuple[Pair | None, ...]
-
-
-@dataclass(frozen=True)
-class AgreementPart:
-    """One experiment: groups of lines at the same steps, many steps first; and what they add up to, in words.
-
-    ``headings``: name and better side of each metric that was measured in any line.
-    """
-
-    title: str
-    label: str
-    headings: tuple[tuple[str, str], ...]
-    groups: tuple[tuple[AgreementLine, ...], ...]
-    sentence: str
-    settings: dict[str, str]
-
-
-def agreement_of(part: Collected) -> AgreementPart | None:
+def agreement_of(content: Content, part: Collected) -> dict[str, Any] | None:
     """Return an experiment's agreement with its teacher; None where none was measured.
 
-    The teacher's own row is left out: it would agree with itself.
+    The teacher's own row is left out: it would agree with itself. Lines of equal steps are a group, many steps first.
+    Each has a cell for each of ``headings``, the figure beside its control, None where one was not measured.
     """
-    found: dict[tuple[str, int], dict[str, list[Row]]] = {}
-    for row in part.rows:
-        if row.metric in AGREEMENT_METRICS and row.role == "method" and row.steps is not None:
-            found.setdefault((row.method, row.steps), {}).setdefault(row.metric, []).append(row)
-    if not found:
+    means = content.means_of(part)
+    own = means[(means.role == "method") & means.metric.map(lambda name: style_of(name).section == "agreement")]
+    if own.empty:
         return None
-    measured = [metric for metric in METRICS if any(metric in rows for rows in found.values())]
-    lines = [_line(method, steps, rows, measured, confidence_of(part)) for (method, steps), rows in found.items()]
-    by_steps = [
-        tuple(line for line in lines if line.steps == steps) for steps in sorted({line.steps for line in lines})[::-1]
+    metrics = [metric for metric in _HEADINGS if metric in set(own.metric)]
+    beside = beside_control(own)
+    cells = {(cell.method, cell.steps, cell.metric): cell for cell in lines_of(beside)}
+    lines = [
+        {"title": row.title, "steps": row.steps, "cells": [cells.get((row.method, row.steps, one)) for one in metrics]}
+        for row in own.drop_duplicates(["method", "steps"]).itertuples()
     ]
-    first = next(row for rows in found.values() for some in rows.values() for row in some)
-    labels = {row.label for row in part.rows if row.metric == METRICS[2]}
-    settings = first.protocol.get("settings", {})
-    headings = tuple(_HEADINGS[metric][:2] for metric in measured)
-    return AgreementPart(
-        part.provenance.title,
-        " / ".join(sorted(labels)),
-        headings,
-        tuple(by_steps),
-        sentence_of(lines, measured),
-        dict(settings),
-    )
+    return {
+        "title": part.provenance.title,
+        "label": " / ".join(sorted(means[means.metric == "feature_distance_teacher"].label.unique())),
+        "headings": [_HEADINGS[metric] for metric in metrics],
+        "groups": [[one for one in lines if one["steps"] == n] for n in sorted({*own.steps}, reverse=True)],
+        "sentence": sentence_of(beside, metrics),
+        "settings": own.iloc[0].protocol.get("settings", {}),
+    }
 
 
-def _line(
-    method: str, steps: int, rows: dict[str, list[Row]], metrics: Sequence[str], confidence: float
-) -> AgreementLine:
-    title = next(some[0].title for some in rows.values())
-    return AgreementLine(title, method, steps, tuple(_pair(metric, rows, confidence) for metric in metrics))
+def beside_control(own: pd.DataFrame) -> pd.DataFrame:
+    """Return each figure with its control's, whose columns end with ``_other``.
+
+    ``nearer``: the figure is on the better side of the control, and their intervals do not overlap.
+    """
+    control = own[own.metric.str.endswith(CONTROL)].copy()
+    control["metric"] = control.metric.str.removesuffix(CONTROL)
+    beside = own.merge(control, on=["method", "steps", "metric"], suffixes=("", "_other"))
+    higher = beside.metric.map(lambda metric: style_of(metric).better == "higher")
+    nearer = ((beside.high_other < beside.low) & higher) | ((beside.high < beside.low_other) & ~higher)
+    return beside.assign(nearer=nearer)
 
 
-def _pair(metric: str, rows: dict[str, list[Row]], confidence: float) -> Pair | None:
-    if metric not in rows or metric + CONTROL not in rows:
-        return None
-    same, other = (mean_over_seeds(rows[name], confidence) for name in (metric, metric + CONTROL))
-    higher = style_of(metric).better == "higher"
-    below, above = (other, same) if higher else (same, other)
-    nearer = below.high is not None and above.low is not None and below.high < above.low
-    return Pair(same, other, nearer)
-
-
-def sentence_of(lines: Sequence[AgreementLine], metrics: Sequence[str]) -> str:
+def sentence_of(beside: pd.DataFrame, metrics: Sequence[str]) -> str:
     """Say in how many rows the same noise brings images nearer to the teacher's than other noise does.
 
     Args:
-        lines: the rows.
-        metrics: what the pairs of each line are of, in their order.
+        beside: figures with their controls.
+        metrics: in the order of the sentence.
     """
-    counts = []
-    for position, metric in enumerate(metrics):
-        pairs = [line.pairs[position] for line in lines]
-        measured = [pair for pair in pairs if pair is not None]
-        if measured:
-            nearer = sum(pair.nearer for pair in measured)
-            counts.append(f"{nearer} of {len(measured)} by {_HEADINGS[metric][2]}")
+    found = [(metric, beside[beside.metric == metric].nearer) for metric in metrics]
+    counts = [f"{some.sum()} of {len(some)} by {_HEADINGS[metric][2]}" for metric, some in found if len(some)]
     if not counts:
         return "The control of other noise was not measured."
-    return f"Same noise gives images nearer to the teacher’s, outside the intervals, in {_listed(counts)}."
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+    listed = " and ".join([", ".join(counts[:-1]), counts[-1]] if counts[1:] else counts)
+    return f"Same noise gives images nearer to the teacher’s, outside the intervals, in {listed}."

@@ -2,63 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
-from sfddm.report.rows import ClassesOfRow, ClassFigure, Collected
-from sfddm.report.tables import seeds_of
+from sfddm.report.content import Content
+from sfddm.report.frame import in_reading_order, lines_of
+from sfddm.results.rows import Collected
 
 
-@dataclass(frozen=True)
-class ClassLine:
-    """One row of the table, of one training seed.
+def classes_of(content: Content, part: Collected) -> dict[str, Any] | None:
+    """Return an experiment's figures class by class, of its first training seed; None where it knows no classes.
 
-    Attributes:
-        figures: one for each class of the table; None where the row has too few images of it.
-        mean, worst: of the KIDs; ``hits`` the mean share of images whose nearest real image is of the class asked for.
+    A line has a figure for each class, None where the row has too few images of it; the mean and the worst of their
+    KIDs; and ``hits``, the mean share of images whose nearest real image is of the class asked for.
     """
-
-    title: str
-    method: str
-    steps: int
-    figures: tuple[ClassFigure | None, ...]
-    mean: float
-    worst: str
-    hits: float
-
-
-@dataclass(frozen=True)
-class ClassPart:
-    """One experiment: the classes' names and the lines, the teacher's first, then by falling number of steps."""
-
-    title: str
-    names: tuple[str, ...]
-    lines: tuple[ClassLine, ...]
-    seed: int | None
-
-
-def classes_of_part(part: Collected) -> ClassPart | None:
-    """Return an experiment's figures class by class, of its first training seed; None where it knows no classes."""
-    seed = seeds_of(part)[0]
-    rows = [row for row in part.classes if row.seed == seed and row.rows]
-    if not rows:
+    seed, frame = part.seeds[0], content.frame_of(part, "class")
+    own = in_reading_order(frame[frame.seed == seed])
+    if own.empty:
         return None
-    count = max(figure.class_ for row in rows for figure in row.rows) + 1
     given = part.provenance.spec.get("data", {}).get("class_names") or ()
-    names = tuple(given[c] if c < len(given) else str(c) for c in range(count))
-    ordered = sorted(rows, key=lambda row: (row.role != "teacher", -row.steps))
-    return ClassPart(part.provenance.title, names, tuple(_line(row, names) for row in ordered), seed)
-
-
-def _line(row: ClassesOfRow, names: tuple[str, ...]) -> ClassLine:
-    found = {figure.class_: figure for figure in row.rows}
-    worst = max(row.rows, key=lambda figure: figure.kid)
-    return ClassLine(
-        title=row.title,
-        method=row.method,
-        steps=row.steps,
-        figures=tuple(found.get(c) for c in range(len(names))),
-        mean=fmean(figure.kid for figure in row.rows),
-        worst=names[worst.class_],
-        hits=fmean(figure.hits for figure in row.rows),
-    )
+    names = [given[c] if c < len(given) else str(c) for c in range(own.item.max() + 1)]
+    lines = []
+    for _, row in own.groupby(["method", "steps"], sort=False):
+        kid, hits = row[row.metric == "kid"], row[row.metric == "hits"]
+        figures = {figure.item: figure for figure in lines_of(kid)}
+        lines.append(
+            {
+                "title": row.title.iloc[0],
+                "steps": row.steps.iloc[0],
+                "figures": [figures.get(c) for c in range(len(names))],
+                "mean": fmean(kid.value),
+                "worst": names[kid.item[kid.value.idxmax()]],
+                "hits": fmean(hits.value),
+            }
+        )
+    return {"title": part.provenance.title, "names": names, "lines": lines, "seed": seed}

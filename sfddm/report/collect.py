@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import platform
-import zipfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sfddm.data.store import open_store
+from sfddm.evaluation.measurements.base import find_measurement
+from sfddm.methods.base import Plan
+from sfddm.report.pictures import Images
 from sfddm.report.points import are_points
-from sfddm.report.rows import (
-    Audit,
-    AuditOfRow,
-    Card,
-    ClassesOfRow,
-    Collected,
-    Interpolation,
-    InterpolationOfRow,
-    Provenance,
-    Role,
-    Row,
-    RowOf,
-    Sampling,
-    Score,
-    read_record,
-)
+from sfddm.results.costs import Card, Sampling
+from sfddm.results.files import read_arrays, read_result, write_result
 from sfddm.results.index_set import read_index_set
+from sfddm.results.measurements import Audit, Interpolation, Measured
+from sfddm.results.rows import AuditOfRow, ClassesOfRow, Collected, InterpolationOfRow, Provenance, Row, RowOf
+from sfddm.results.score import Score
 from sfddm.runtime.errors import SfddmError
-from sfddm.runtime.files import atomic_file, write_json
+from sfddm.runtime.files import atomic_file
 from sfddm.spec.experiment import Spec
 
 #: Images of each row that are kept for the report.
@@ -42,7 +33,17 @@ KEPT_PATHS = 2
 #: The method's name in the rows of real against real.
 REAL = "real"
 
-Images = NDArray[np.uint8]
+
+@dataclass(frozen=True)
+class _Gathered:
+    """What is found on the way from row to row; ``kept`` are the images."""
+
+    cards: list[Card] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    audits: list[AuditOfRow] = field(default_factory=list)
+    interpolations: list[InterpolationOfRow] = field(default_factory=list)
+    classes: list[ClassesOfRow] = field(default_factory=list)
+    kept: dict[str, Images] = field(default_factory=dict)
 
 
 def collect(spec: Spec, runs: Path, out: Path) -> None:
@@ -56,89 +57,102 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
     Raises:
         SfddmError: a file of the run is missing or broken, or a figure is not finite; nothing is written.
     """
-    rows: list[Row] = []
-    kept: dict[str, Images] = {}
-    cards: list[Card] = []
-    audits: list[AuditOfRow] = []
-    interpolations: list[InterpolationOfRow] = []
-    classes: list[ClassesOfRow] = []
+    found = _Gathered()
     for seed in spec.seeds:
-        folder = runs / f"seed-{seed}"
-        teacher = read_record(folder / "teacher" / "model" / "card.json", Card, "train")
-        cards.append(teacher)
+        teacher = read_result(runs / f"seed-{seed}" / "teacher" / "model" / "card.json", Card, "train")
+        found.cards.append(teacher)
         for row, steps in spec.rows():
-            trained = _trained(spec, folder, row, steps)
-            cards.extend(trained)
-            place = folder / row / f"steps-{steps}"
-            sampling = read_record(place / "samples.json", Sampling, "sample")
-            images = _first_samples(place / "samples.npy", sampling.images)
-            kept[f"{row}/{steps}/{seed}"] = images
-            facts = _facts(spec, row, steps, place) | _costs(spec, row, trained, teacher)
-            facts |= _sampling_costs(sampling, (trained or [teacher])[-1])
-            score = read_record(place / "score.json", Score, "evaluate")
-            rows.extend(_rows_of(score, facts | {"seed": seed}))
-            whose = RowOf.model_validate(facts | {"seed": seed})
-            if score.by_class:
-                classes.append(ClassesOfRow(**whose.model_dump(), rows=score.by_class))
-            if (row, steps) in spec.measured_rows("agreement") and (place / "agreement.json").is_file():
-                agreement = read_record(place / "agreement.json", Score, "agree")
-                rows.extend(_rows_of(agreement, facts | {"seed": seed}))
-            if (row, steps) in spec.measured_rows("audit"):
-                audits += _audits(place, whose)
-            if (row, steps) in spec.measured_rows("interpolation"):
-                found, strips = _interpolations(place / "interpolation", whose)
-                interpolations += found
-                kept |= {f"interpolation/{row}/{steps}/{seed}/{name}": paths for name, paths in strips.items()}
-    kept[REAL] = _kept(open_store(runs / "data" / spec.evaluation.reference_split).images)
-    floor = read_record(runs / "reference" / "score.json", Score, "reference")
+            _gather_row(spec, runs / f"seed-{seed}" / row, _whose(spec, row, steps, seed), teacher, found)
+    found.kept[REAL] = _kept(open_store(runs / "data" / spec.evaluation.reference_split).images)
+    baseline = read_result(runs / "reference" / "score.json", Score, "reference")
+    facts = {"experiment": spec.name, "method": REAL, "role": "real", "title": "Real against real"}
     collected = Collected(
-        rows=tuple(rows),
-        floor=tuple(_floor(spec, floor)),
-        audits=tuple(audits),
-        interpolations=tuple(interpolations),
-        classes=tuple(classes),
-        provenance=_provenance(spec, cards),
+        rows=tuple(found.rows),
+        baseline=_rows_of(baseline, facts),
+        audits=tuple(found.audits),
+        interpolations=tuple(found.interpolations),
+        classes=tuple(found.classes),
+        provenance=_provenance(spec, found.cards),
     )
     # The samples go first: whoever finds metrics.json finds its samples too.
     with atomic_file(out / "samples.npz") as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **kept)  # type: ignore[arg-type]
-    write_json(out / "metrics.json", collected.to_json())
+        np.savez_compressed(file, **found.kept)  # type: ignore[arg-type]
+    write_result(out / "metrics.json", collected)
 
 
-def _trained(spec: Spec, folder: Path, row: str, steps: int) -> list[Card]:
-    """Return the cards of the trainings that a row needs, in the order of its folds."""
-    folds = spec.plan(row, steps).trainings
-    return [read_record(folder / row / f"fold-{fold.name}" / "card.json", Card, "distill") for fold in folds]
+def _whose(spec: Spec, row: str, steps: int, seed: int) -> RowOf:
+    method = spec.method(row)
+    return RowOf(
+        experiment=spec.name,
+        method=row,
+        role="teacher" if method.is_reference else "method",
+        title=method.row_title(steps),
+        steps=steps,
+        seed=seed,
+    )
 
 
-def _role(spec: Spec, row: str) -> Role:
-    return "teacher" if spec.method(row).is_reference else "method"
-
-
-def _facts(spec: Spec, row: str, steps: int, place: Path) -> dict[str, Any]:
-    method, stated = spec.method(row), spec.plan(row, steps).index_set
-    return {
-        "experiment": spec.name,
-        "method": row,
+def _gather_row(spec: Spec, folder: Path, whose: RowOf, teacher: Card, found: _Gathered) -> None:
+    """Read the files of one row; measurements that were not asked for, or not made, are left out."""
+    row, steps, method = whose.method, whose.steps, spec.method(whose.method)
+    plan, place = method.plan(steps), folder / f"steps-{steps}"
+    names = [training.name for training in plan.trainings]
+    trained = [read_result(folder / f"fold-{name}" / "card.json", Card, "distill") for name in names]
+    found.cards.extend(trained)
+    sampling = read_result(place / "samples.json", Sampling, "sample")
+    images = _first_samples(place / "samples.npy", sampling.images)
+    found.kept[f"{row}/{steps}/{whose.seed}"] = images
+    facts = vars(whose) | {
         "method_name": method.name,
-        "role": _role(spec, row),
-        "title": method.row_title(steps),
-        "index_set": read_index_set(place / "index_set.json").index_set if stated is None else stated,
+        "index_set": plan.index_set or read_index_set(place / "index_set.json").index_set,
+        "starts_as_teacher": _starts_as_teacher(plan),
         "options": spec.methods[row].model_dump(mode="json"),
-        "steps": steps,
-    }
-
-
-def _costs(spec: Spec, row: str, trained: list[Card], teacher: Card) -> dict[str, Any]:
-    """Return the training costs of a row: those of its folds, or the teacher's own for the teacher's row."""
-    counted = [teacher] if _role(spec, row) == "teacher" else trained
-    return {
+        **_training_costs([teacher] if whose.role == "teacher" else trained),
         "folds": len(trained),
-        "images_seen": sum(card.images_seen for card in counted),
-        "train_seconds": sum(card.train_seconds for card in counted),
-        "network_evaluations": sum(
-            card.images_seen * (card.student_evaluations + card.teacher_evaluations) for card in counted
-        ),
+        **_sampling_costs(sampling, (trained or [teacher])[-1]),
+    }
+    score = read_result(place / "score.json", Score, "evaluate")
+    found.rows.extend(_rows_of(score, facts))
+    if score.by_class:
+        found.classes.append(ClassesOfRow(**vars(whose), rows=score.by_class))
+
+    for name in spec.evaluation.measured:
+        if (row, steps) in spec.measured_rows(name) and (place / f"{name}.json").is_file():
+            _gather_measurement(name, place, whose, facts, found)
+
+
+def _gather_measurement(name: str, place: Path, whose: RowOf, facts: dict[str, Any], found: _Gathered) -> None:
+    """Read one further measurement of a row; what the report shows in tables of its own is kept apart."""
+    file = place / f"{name}.json"
+    if name == "audit":
+        audit = read_result(file, Audit, "measure")
+        found.audits.append(AuditOfRow(**vars(whose), rows=audit.rows, note=audit.note))
+    elif name == "interpolation":
+        paths = read_result(file, Interpolation, "measure")
+        found.interpolations.append(InterpolationOfRow(**vars(whose), rows=paths.rows, protocol=paths.protocol))
+        strips = read_arrays(file.with_suffix(".npz"), "measure")
+        prefix = f"interpolation/{whose.method}/{whose.steps}/{whose.seed}"
+        found.kept.update({f"{prefix}/{name}": paths[:KEPT_PATHS] for name, paths in strips.items()})
+    elif find_measurement(name).template is None:
+        found.rows.extend(_rows_of(read_result(file, Measured, "measure"), facts))
+
+
+def _starts_as_teacher(plan: Plan) -> bool:
+    """Say whether every training starts with the teacher's weights and is told the teacher's own indices."""
+    return bool(plan.trainings) and all(
+        training.start is None
+        and training.initialisation == "teacher"
+        and training.conditioning in (None, training.index_set)
+        for training in plan.trainings
+    )
+
+
+def _training_costs(cards: list[Card]) -> dict[str, Any]:
+    evaluations = [card.images_seen * (card.student_evaluations + card.teacher_evaluations) for card in cards]
+    return {
+        "images_seen": sum(card.images_seen for card in cards),
+        "train_seconds": sum(card.train_seconds for card in cards),
+        "network_evaluations": sum(evaluations),
     }
 
 
@@ -153,42 +167,8 @@ def _sampling_costs(sampling: Sampling, sampled: Card) -> dict[str, Any]:
     }
 
 
-def _rows_of(score: Score, facts: dict[str, Any]) -> list[Row]:
-    return [Row.model_validate(facts | figure.model_dump() | {"protocol": score.protocol}) for figure in score.rows]
-
-
-def _audits(place: Path, whose: RowOf) -> list[AuditOfRow]:
-    """Return the audit of a row's samples, or nothing where none was made."""
-    path = place / "audit.json"
-    if not path.is_file():
-        return []
-    audit = read_record(path, Audit, "audit")
-    return [AuditOfRow(**whose.model_dump(), rows=audit.rows, note=audit.note)]
-
-
-def _interpolations(folder: Path, whose: RowOf) -> tuple[list[InterpolationOfRow], dict[str, Images]]:
-    """Return a row's interpolation and the first of its paths by "kind/who", or nothing where none was made.
-
-    Raises:
-        SfddmError: the figures are there but their strips are not, or not as a whole.
-    """
-    if not (folder / "interpolation.json").is_file():
-        return [], {}
-    read = read_record(folder / "interpolation.json", Interpolation, "interpolate")
-    path = folder / "strips.npz"
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            strips = {name: np.array(archive[name][:KEPT_PATHS]) for name in archive.files}
-    except FileNotFoundError:
-        raise SfddmError(f"{path}: no such file; `sfddm interpolate` writes it") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise SfddmError(f"{path}: not an archive of arrays ({error})") from None
-    return [InterpolationOfRow(**whose.model_dump(), rows=read.rows, protocol=read.protocol)], strips
-
-
-def _floor(spec: Spec, score: Score) -> list[Row]:
-    facts = {"experiment": spec.name, "method": REAL, "role": "real", "title": "Real against real"}
-    return _rows_of(score, facts)
+def _rows_of(score: Score | Measured, facts: dict[str, Any]) -> tuple[Row, ...]:
+    return tuple(Row(**facts, **vars(figure), protocol=score.protocol) for figure in score.rows)
 
 
 def _first_samples(path: Path, expected: int) -> Images:

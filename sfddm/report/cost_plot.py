@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sfddm.report.costs import Cost
 from sfddm.report.formats import count_text
 from sfddm.report.plots import MARKERS, PAPER, SERIES, bars, draw_references, dress_figures, inline_plot
 from sfddm.report.tables import MetricTable
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def cost_plot(
-    table: MetricTable, index: int, costs: Sequence[Cost], slots: Mapping[str, int], methods: Mapping[str, str]
+    table: MetricTable, index: int, costs: Sequence[Any], slots: Mapping[str, int], methods: Mapping[str, str]
 ) -> str | None:
     """Draw the rows of one experiment at one number of steps; None where fewer than two were trained.
 
@@ -29,7 +28,7 @@ def cost_plot(
         slots: the colour and marker of each main row, as an index into ``MARKERS``.
         methods: for each row that is a variant, the main row whose colour it has, hollow.
     """
-    shown = [cost for cost in costs if cost.quality is not None and cost.network_evaluations is not None]
+    shown = [cost for cost in costs if cost.value is not None and cost.network_evaluations is not None]
     shown = [cost for cost in shown if methods.get(cost.method, cost.method) in slots]
     # A training a hundred times shorter than the others is no training to speak of; it would only squeeze the axis.
     longest = max((cost.network_evaluations or 0.0 for cost in shown), default=0.0)
@@ -53,34 +52,29 @@ def cost_plot(
         _ticks(axes, left, sorted({cost.network_evaluations or 0.0 for cost in trained}))
         axes.set_xlabel("network evaluations in training, student and teacher")
         axes.set_ylabel(f"{group.label} {table.style.arrow}".strip())
-        figures = [cost.quality for cost in shown if cost.quality is not None]
-        figures += [cell for line in table.references for cell in line.cells[index]]
-        dress_figures(
-            axes, table.style, [bound for c in figures for bound in (c.value, c.low, c.high) if bound is not None]
-        )
+        references = [cell for line in table.references for cell in line.cells[index]]
+        dress_figures(axes, table.style, [*shown, *references])
 
     return inline_plot(f"{group.experiment}-cost-{steps}", _description(group.label, steps, shown), draw)
 
 
-def _by_cost(shown: Sequence[Cost], trained: Sequence[Cost], left: float) -> dict[float, list[Cost]]:
+def _by_cost(shown: Sequence[Any], trained: Sequence[Any], left: float) -> dict[float, list[Any]]:
     """Return the rows by where they stand; what was not trained stands at ``left``."""
-    places: dict[float, list[Cost]] = {}
+    places: dict[float, list[Any]] = {}
     for cost in shown:
         places.setdefault((cost.network_evaluations or left) if cost in trained else left, []).append(cost)
     return places
 
 
-def _point(axes: Axes, cost: Cost, x: float, slots: Mapping[str, int], methods: Mapping[str, str]) -> None:
-    if cost.quality is None:
-        return
+def _point(axes: Axes, cost: Any, x: float, slots: Mapping[str, int], methods: Mapping[str, str]) -> None:
     variant = cost.method in methods
     slot = slots[methods.get(cost.method, cost.method)]
     if not cost.network_evaluations and not variant:
-        axes.axhline(cost.quality.value, color=SERIES[slot], linewidth=0.8, linestyle=":", zorder=2)
+        axes.axhline(cost.value, color=SERIES[slot], linewidth=0.8, linestyle=":", zorder=2)
     axes.errorbar(
         [x],
-        [cost.quality.value],
-        yerr=bars([cost.quality]),
+        [cost.value],
+        yerr=bars([cost]),
         color=SERIES[slot],
         marker=MARKERS[slot][0],
         markersize=4.0 if variant else 6.0,
@@ -105,10 +99,6 @@ def _ticks(axes: Axes, left: float, values: Sequence[float]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _description(label: str, steps: int, costs: Sequence[Cost]) -> str:
-    told = [
-        f"{cost.title}: {cost.quality.text} after {count_text(cost.network_evaluations)} evaluations"
-        for cost in costs
-        if cost.quality is not None
-    ]
+def _description(label: str, steps: int, costs: Sequence[Any]) -> str:
+    told = [f"{cost.title}: {cost.text} after {count_text(cost.network_evaluations)} evaluations" for cost in costs]
     return f"{label} against network evaluations in training, at {steps} steps. {'; '.join(told)}."

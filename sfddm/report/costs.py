@@ -2,98 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
-from sfddm.report.rows import Collected, Row
-from sfddm.report.tables import Cell, confidence_of, mean_over_seeds
+import pandas as pd
 
+from sfddm.report.content import Content
+from sfddm.report.cost_plot import cost_plot
+from sfddm.report.frame import in_reading_order, lines_of
+from sfddm.results.rows import Collected
 
-@dataclass(frozen=True)
-class Cost:
-    """The cost of one row of the table; means over the seeds, None where nothing was recorded.
-
-    Attributes:
-        method: the row's name in the spec.
-        quality: the figure of the metric that was asked for.
-        folds: trainings besides the teacher's.
-        images_seen, network_evaluations, train_seconds: summed over the folds.
-        sample_seconds: seconds for one sampled image.
-        parameters: weights in memory while sampling; ``active_parameters`` at work in one step.
-        nfe: network evaluations for one image; guidance takes two a step.
-        flops: floating-point operations of one evaluation for one image, counted.
-    """
-
-    method: str
-    title: str
-    role: str
-    quality: Cell | None
-    steps: int
-    nfe: float | None
-    folds: float | None
-    images_seen: float | None
-    network_evaluations: float | None
-    train_seconds: float | None
-    sample_seconds: float | None
-    parameters: float | None
-    active_parameters: float | None
-    flops: float | None
-
-    @property
-    def step_seconds(self) -> float | None:
-        """Seconds of one step for one image."""
-        return None if self.sample_seconds is None else self.sample_seconds / self.steps
-
-    @property
-    def step_flops(self) -> float | None:
-        """Floating-point operations of one step for one image."""
-        return None if self.flops is None or self.nfe is None else self.flops * self.nfe / self.steps
+#: Costs that a row states for each seed.
+COSTS = [
+    "nfe",
+    "folds",
+    "images_seen",
+    "network_evaluations",
+    "train_seconds",
+    "sample_seconds_per_image",
+    "parameters",
+    "active_parameters",
+    "flops_per_evaluation",
+]
 
 
-def costs_of(part: Collected, metric: str, names: Callable[[str], bool] = lambda _: True) -> list[list[Cost]]:
+def costs_beside_quality(content: Content, part: Collected) -> dict[str, Any]:
+    """Return an experiment's costs beside the main metric, those of the variants apart, and the plots of both."""
+    table, frame, means = content.tables[0], content.frame_of(part), content.means_of(part)
+    places = [place for place, group in enumerate(table.groups) if group.experiment == part.provenance.experiment]
+    methods = dict(zip(frame.method, frame.method_name, strict=True))
+    variants = {name: method for name, method in methods.items() if name in content.variants}
+    main = ~frame.method.isin(content.variants)
+    plots = [
+        (group[0].steps, cost_plot(table, place, group, content.slots, variants))
+        for place in places
+        for group in costs_of(frame, means, table.metric)
+        if group[0].role == "method"
+    ]
+    return {
+        "title": part.provenance.title,
+        "hardware": part.provenance.hardware,
+        "seeds": len(part.seeds),
+        "heading": table.style.heading,
+        "label": " / ".join(table.groups[place].label for place in places),
+        "plots": [(steps, svg) for steps, svg in plots if svg is not None],
+        "legend": [one for one in content.legend if one[3] in methods],
+        "costs": costs_of(frame[main], means, table.metric),
+        "variants": costs_of(frame[~main], means, table.metric),
+    }
+
+
+def costs_of(frame: pd.DataFrame, means: pd.DataFrame, metric: str) -> list[list[Any]]:
     """Return the costs of an experiment's rows in groups: the teacher's, then one for each number of steps.
 
+    Each is a named tuple: method, title, role, steps; ``COSTS`` as means over the seeds, None where nothing was
+    recorded; step_seconds and step_flops, for one step and one image; and value, low, high, text of the metric, None
+    without it.
+
     Args:
-        part: the experiment.
+        frame, means: of the experiment.
         metric: the figure that stands beside the costs.
-        names: which rows are wanted, by their name in the spec.
     """
-    by_row: dict[tuple[str, int], dict[int | None, Row]] = {}
-    figures: dict[tuple[str, int], list[Row]] = {}
-    for row in part.rows:
-        if row.steps is not None and names(row.method):
-            by_row.setdefault((row.method, row.steps), {}).setdefault(row.seed, row)
-            if row.metric == metric:
-                figures.setdefault((row.method, row.steps), []).append(row)
-    confidence = confidence_of(part)
-    quality = {key: mean_over_seeds(rows, confidence) for key, rows in figures.items()}
-    costs = [_cost(list(rows.values()), key[1], quality.get(key)) for key, rows in by_row.items()]
-    groups: dict[tuple[bool, int], list[Cost]] = {}
-    for cost in costs:
-        teacher = cost.role == "teacher"
-        groups.setdefault((not teacher, 0 if teacher else -cost.steps), []).append(cost)
-    return [groups[key] for key in sorted(groups)]
+    rows = ["method", "steps"]
+    own = frame[frame.role != "real"]
+    costs = own.drop_duplicates([*rows, "seed"]).groupby(rows, sort=False)[COSTS].agg(_mean)
+    costs = own.drop_duplicates(rows)[[*rows, "title", "role"]].join(costs, on=rows)
+    costs["step_seconds"] = costs.sample_seconds_per_image / costs.steps
+    costs["step_flops"] = costs.flops_per_evaluation * costs.nfe / costs.steps
+    figures = means[means.metric == metric].set_index(rows)
+    costs = costs.join(figures[["value", "low", "high", "text"]], on=rows)
+    students = costs.steps.where(costs.role != "teacher")
+    return [lines_of(group) for _, group in in_reading_order(costs).groupby(students, sort=False, dropna=False)]
 
 
-def _cost(rows: list[Row], steps: int, quality: Cell | None) -> Cost:
-    def mean(field: Callable[[Row], float | None]) -> float | None:
-        values = [value for row in rows if (value := field(row)) is not None]
-        return fmean(values) if values else None
-
-    return Cost(
-        method=rows[0].method,
-        title=rows[0].title,
-        role=rows[0].role,
-        quality=quality,
-        steps=steps,
-        nfe=mean(lambda row: row.nfe),
-        folds=mean(lambda row: row.folds),
-        images_seen=mean(lambda row: row.images_seen),
-        network_evaluations=mean(lambda row: row.network_evaluations),
-        train_seconds=mean(lambda row: row.train_seconds),
-        sample_seconds=mean(lambda row: row.sample_seconds_per_image),
-        parameters=mean(lambda row: row.parameters),
-        active_parameters=mean(lambda row: row.active_parameters),
-        flops=mean(lambda row: row.flops_per_evaluation),
-    )
+def _mean(values: pd.Series) -> float:
+    """Return the mean of what is known, exactly as for figures; NaN where nothing is."""
+    known = values.dropna()
+    return fmean(known) if len(known) else float("nan")

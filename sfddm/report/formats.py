@@ -2,54 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
-
-Better = Literal["lower", "higher", "unknown"]
+from typing import Any
 
 ABSENT = "—"
-
-
-@dataclass(frozen=True)
-class MetricStyle:
-    """How a metric is shown: its heading, which direction is better, and the decimals that are printed."""
-
-    heading: str
-    better: Better
-    decimals: int
-
-    @property
-    def arrow(self) -> str:
-        """An arrow towards the better side, empty where that is unknown."""
-        return {"lower": "↓", "higher": "↑", "unknown": ""}[self.better]
-
-
-_STYLES = {
-    "frechet_distance": MetricStyle("Fréchet distance", "lower", 2),
-    "kid": MetricStyle("Kernel distance (KID)", "lower", 4),
-    "precision": MetricStyle("Precision", "higher", 3),
-    "recall": MetricStyle("Recall", "higher", 3),
-    "psnr_teacher": MetricStyle("PSNR to the teacher, dB", "higher", 2),
-    "ssim_teacher": MetricStyle("SSIM to the teacher", "higher", 3),
-    "feature_distance_teacher": MetricStyle("Feature distance to the teacher", "lower", 2),
-    "l1_teacher": MetricStyle("L1 distance to the teacher", "lower", 4),
-    "psnr_teacher_control": MetricStyle("PSNR to the teacher, dB, other noise", "unknown", 2),
-    "ssim_teacher_control": MetricStyle("SSIM to the teacher, other noise", "unknown", 3),
-    "feature_distance_teacher_control": MetricStyle("Feature distance to the teacher, other noise", "unknown", 2),
-    "l1_teacher_control": MetricStyle("L1 distance to the teacher, other noise", "unknown", 4),
-}
-
-
-def style_of(metric: str) -> MetricStyle:
-    """Return how a metric is shown; one that is not known here is shown without a best mark."""
-    return _STYLES.get(metric, MetricStyle(metric.replace("_", " ").capitalize(), "unknown", 4))
-
-
-def interval_text(low: float | None, high: float | None, decimals: int) -> str:
-    """Return "[low, high]", or nothing where there is no interval."""
-    if low is None or high is None:
-        return ""
-    return f"[{low:.{decimals}f}, {high:.{decimals}f}]"
 
 
 def typographic_minus(number: str) -> str:
@@ -103,50 +58,25 @@ def plain_text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)
 
 
-_MARKDOWN = {character: f"\\{character}" for character in "\\`*_[]|#~"} | {
-    "<": "&lt;",
-    ">": "&gt;",
-    "&": "&amp;",
-}
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "%": r"\%",
-    "#": r"\#",
-    "_": r"\_",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "—": "---",
-    "–": "--",
-    "−": "$-$",
-    "↓": r"$\downarrow$",
-    "↑": r"$\uparrow$",
-    "≈": r"$\approx$",
-    "×": r"$\times$",
-    "’": "'",
-    "“": "``",
-    "”": "''",
-    "…": r"\ldots{}",
-}
+_MARKDOWN = str.maketrans(
+    {character: f"\\{character}" for character in "\\`*_[]|#~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+)
+_LATEX = str.maketrans(
+    {character: f"\\{character}" for character in "{}$&%#_"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
+    | {"—": "---", "–": "--", "−": "$-$", "’": "'", "“": "``", "”": "''", "…": r"\ldots{}"}
+    | {"↓": r"$\downarrow$", "↑": r"$\uparrow$", "≈": r"$\approx$", "×": r"$\times$"}
+)
 
 
 def markdown_text(text: object) -> str:
     """Escape a text for one cell or line of Markdown."""
-    return "".join(_MARKDOWN.get(character, character) for character in _one_line(text))
+    return " ".join(str(text).split()).translate(_MARKDOWN)
 
 
 def latex_text(text: object) -> str:
     """Escape a text for LaTeX."""
-    escaped = "".join(_LATEX.get(character, character) for character in _one_line(text))
+    escaped = " ".join(str(text).split()).translate(_LATEX)
     # After the end of a table's row, a bracket would be the length of the gap to the next.
     return "{[}" + escaped[1:] if escaped.startswith("[") else escaped
-
-
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split())

@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sfddm.report.formats import interval_text
-from sfddm.report.plots import strip_address, strip_layout
-from sfddm.report.rows import Collected, InterpolationOfRow, PathFigure
-
-Images = NDArray[np.uint8]
+from sfddm.report.content import Content
+from sfddm.report.pictures import Images, strip_of
+from sfddm.results.measurements import PathFigure
+from sfddm.results.rows import Collected, InterpolationOfRow
+from sfddm.results.statistics import overlap
+from sfddm.results.styles import REALISM, interval_text
 
 #: Space and metric of each column of the table of numbers.
 COLUMNS = (
@@ -21,7 +19,7 @@ COLUMNS = (
     ("pixels", "path_largest_step"),
     ("features", "path_length_ratio"),
     ("features", "path_largest_step"),
-    ("features", "intermediate_realism_ratio"),
+    ("features", REALISM),
 )
 _KINDS = {"linear": "Linear", "spherical": "Spherical"}
 _ORDER = ("teacher-reference", "teacher", "student")
@@ -37,16 +35,16 @@ class PathLine:
     cells: tuple[tuple[float, str, str] | None, ...]
 
 
-def interpolations_of(part: Collected, samples: Mapping[str, Images]) -> dict[str, Any] | None:
+def interpolations_of(content: Content, part: Collected) -> dict[str, Any] | None:
     """Return what the page shows of an experiment's interpolations, those of its first seed; None without any."""
     if not part.interpolations:
         return None
+    samples = content.samples[part.provenance.experiment]
     seed = min(one.seed for one in part.interpolations)
     shown = sorted((one for one in part.interpolations if one.seed == seed), key=lambda one: -one.steps)
     return {
         "title": part.provenance.title,
         "seed": seed,
-        "settings": shown[0].protocol.get("settings", {}),
         "pairs": shown[0].protocol.get("pairs"),
         "rows": [
             {
@@ -71,16 +69,13 @@ def _name(who: str, one: InterpolationOfRow) -> str:
 
 def _lines(one: InterpolationOfRow) -> list[PathLine]:
     figures = {(row.who, row.kind, row.space, row.metric): row for row in one.rows}
-    lines = []
-    for kind, title in _KINDS.items():
-        for who in _ORDER:
-            cells = tuple(_cell(figures.get((who, kind, *column))) for column in COLUMNS)
-            if any(cells):
-                lines.append(PathLine(_name(who, one), title, cells))
-    fade = tuple(_cell(figures.get(("student", "cross-fade", *column))) for column in COLUMNS)
-    if any(fade):
-        lines.append(PathLine("Cross-fade of the same ends", "Control", fade))
-    return lines
+    rows = [(who, kind, _name(who, one), title) for kind, title in _KINDS.items() for who in _ORDER]
+    rows.append(("student", "cross-fade", "Cross-fade of the same ends", "Control"))
+    lines = [
+        PathLine(name, title, tuple(_cell(figures.get((who, kind, *column))) for column in COLUMNS))
+        for who, kind, name, title in rows
+    ]
+    return [line for line in lines if any(line.cells)]
 
 
 def _cell(row: PathFigure | None) -> tuple[float, str, str] | None:
@@ -91,21 +86,19 @@ def _cell(row: PathFigure | None) -> tuple[float, str, str] | None:
 
 def realism_sentence(one: InterpolationOfRow) -> str:
     """Say whether the row's inner images are more realistic than a cross-fade's, by their intervals."""
-    found = {(row.who, row.kind): row for row in one.rows if row.metric == "intermediate_realism_ratio"}
-    fade = found.get(("student", "cross-fade"))
+    found = {row.kind: row for row in one.rows if row.metric == REALISM and row.who == "student"}
+    fade = found.get("cross-fade")
     parts = []
     for kind, title in _KINDS.items():
-        row = found.get(("student", kind))
+        row = found.get(kind)
         if row is None or fade is None:
             continue
-        if None in (row.low, row.high, fade.low, fade.high):
+        if row.low is None or row.high is None or fade.low is None or fade.high is None:
             verdict = "without an interval"
-        elif row.high < fade.low:  # type: ignore[operator]
-            verdict = "nearer to real images"
-        elif row.low > fade.high:  # type: ignore[operator]
-            verdict = "farther from real images"
-        else:
+        elif overlap(row, fade):
             verdict = "not distinguishable"
+        else:
+            verdict = "nearer to real images" if row.high < fade.low else "farther from real images"
         parts.append(f"{title.lower()} {row.value:.2f} against {fade.value:.2f} ({verdict})")
     return f"Realism of the inner images, against that of a cross-fade: {'; '.join(parts)}." if parts else ""
 
@@ -115,18 +108,14 @@ def _strips(one: InterpolationOfRow, samples: Mapping[str, Images]) -> list[dict
     prefix = f"interpolation/{one.method}/{one.steps}/{one.seed}"
     strips = []
     for kind, title in _KINDS.items():
-        paths = [(who, samples.get(f"{prefix}/{kind}/{who}")) for who in _ORDER]
-        present = [(who, images) for who, images in paths if images is not None]
+        present = [(who, samples[name]) for who in _ORDER if (name := f"{prefix}/{kind}/{who}") in samples]
         for pair in range(len(present[0][1]) if present else 0):
             group = f"{title}, from noise {2 * pair} to noise {2 * pair + 1}"
             strips += [_strip(images[pair], group, _name(who, one)) for who, images in present]
-    fades = samples.get(f"{prefix}/cross-fade/student")
-    for pair in range(0 if fades is None else len(fades)):
-        group = "Control: cross-fade of pixels"
-        strips.append(_strip(fades[pair], group, f"Ends {2 * pair} and {2 * pair + 1}"))  # type: ignore[index]
+    for pair, fade in enumerate(samples.get(f"{prefix}/cross-fade/student", ())):
+        strips.append(_strip(fade, "Control: cross-fade of pixels", f"Ends {2 * pair} and {2 * pair + 1}"))
     return strips
 
 
 def _strip(images: Images, group: str, title: str) -> dict[str, Any]:
-    alt = f"{title}: {group}, {len(images)} images, left to right"
-    return {"group": group, "title": title, "address": strip_address(images), "alt": alt, **strip_layout(images)}
+    return strip_of(images, group, title, f"{title}: {group}, {len(images)} images, left to right")

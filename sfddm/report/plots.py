@@ -1,18 +1,18 @@
-"""Pictures of the report: plots as inline SVG in the page's colours, samples as PNG in data addresses."""
+"""Plots as inline SVG in the colours of the page."""
 
 from __future__ import annotations
 
-import base64
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sfddm.report.formats import MetricStyle
-from sfddm.report.tables import Cell, Group, MetricTable, ReferenceLine
+from sfddm.report.tables import Group, Line, MetricTable
+from sfddm.results.styles import MetricStyle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +47,7 @@ def distance_plot(table: MetricTable, index: int, slots: Mapping[str, int]) -> s
 
     def draw(axes: Axes) -> None:
         draw_references(axes, table.references, index, "--", band=True)
-        draw_references(axes, table.floors, index, ":", band=False)
+        draw_references(axes, table.baselines, index, ":", band=False)
         _draw_methods(axes, table, index, slots)
         _dress(axes, table, group)
 
@@ -112,14 +112,14 @@ def _draw_methods(axes: Axes, table: MetricTable, index: int, slots: Mapping[str
         )
 
 
-def bars(cells: list[Cell]) -> NDArray[np.float64]:
+def bars(cells: Sequence[Any]) -> NDArray[np.float64]:
     """Return (2, n) distances from the value down to ``low`` and up to ``high``; 0 without an interval."""
     down = [max(0.0, cell.value - cell.low) if cell.low is not None else 0.0 for cell in cells]
     up = [max(0.0, cell.high - cell.value) if cell.high is not None else 0.0 for cell in cells]
     return np.array([down, up])
 
 
-def draw_references(axes: Axes, lines: tuple[ReferenceLine, ...], index: int, style: str, *, band: bool) -> None:
+def draw_references(axes: Axes, lines: tuple[Line, ...], index: int, style: str, *, band: bool) -> None:
     """Draw reference figures across the plot; ``band`` adds their intervals."""
     for line in lines:
         for cell in line.cells[index]:
@@ -138,13 +138,14 @@ def _dress(axes: Axes, table: MetricTable, group: Group) -> None:
         axes.set_xlim(min(group.steps) / 1.4, max(group.steps) * 1.4)
     axes.set_xlabel("sampling steps")
     axes.set_ylabel(f"{group.label} {table.style.arrow}".strip())
-    dress_figures(axes, table.style, _all_values(table, table.groups.index(group)))
+    dress_figures(axes, table.style, _all_cells(table, table.groups.index(group)))
 
 
-def dress_figures(axes: Axes, style: MetricStyle, values: list[float]) -> None:
+def dress_figures(axes: Axes, style: MetricStyle, cells: Sequence[Any]) -> None:
     """Dress the axis of the figures: a logarithm where they lie far apart, a grid, no box."""
     from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
+    values = [bound for cell in cells for bound in (cell.value, cell.low, cell.high) if bound is not None] or [1.0]
     if style.better == "lower" and min(values) > 0 and max(values) > 8 * min(values):
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
@@ -156,22 +157,20 @@ def dress_figures(axes: Axes, style: MetricStyle, values: list[float]) -> None:
     axes.tick_params(width=0.7, length=3)
 
 
-def _all_values(table: MetricTable, index: int) -> list[float]:
-    cells = [cell for line in table.lines for cell in line.cells[index] if cell is not None]
-    cells += [cell for line in (*table.references, *table.floors) for cell in line.cells[index]]
-    return [bound for cell in cells for bound in (cell.value, cell.low, cell.high) if bound is not None] or [1.0]
+def _all_cells(table: MetricTable, index: int) -> list[Any]:
+    lines = (*table.lines, *table.references, *table.baselines)
+    return [cell for line in lines for cell in line.cells[index] if cell is not None]
 
 
 def _description(table: MetricTable, index: int) -> str:
     """Tell the plot in words, for readers who do not see it."""
     group = table.groups[index]
-    parts = [
-        f"{line.title}: "
-        + ", ".join(f"{cell.text} at {cell.steps} steps" for cell in line.cells[index] if cell is not None)
+    told = [
+        (line.title, ", ".join(f"{cell.text} at {cell.steps} steps" for cell in line.cells[index] if cell is not None))
         for line in table.lines
-        if any(cell is not None for cell in line.cells[index])
     ]
-    parts += [f"{line.title}: {cell.text}" for line in (*table.references, *table.floors) for cell in line.cells[index]]
+    told += [(line.title, cell.text) for line in (*table.references, *table.baselines) for cell in line.cells[index]]
+    parts = [f"{title}: {text}" for title, text in told if text]
     return f"{group.label} against sampling steps, {group.title}. " + "; ".join(parts) + "."
 
 
@@ -191,47 +190,6 @@ def _inline(svg: str, name: str, description: str) -> str:
     for colour, variable in _VARIABLES.items():
         body = body.replace(colour, variable)
     box = view.group(0) if view else ""
+    label = escape(description, quote=False).replace('"', "&quot;")
     style = 'style="stroke-linejoin: round; stroke-linecap: butt"'
-    return f'<svg class="plot" {box} {style} role="img" aria-label="{_attribute(description)}">' + body
-
-
-def _attribute(text: str) -> str:
-    for character, entity in (("&", "&amp;"), ('"', "&quot;"), ("<", "&lt;"), (">", "&gt;")):
-        text = text.replace(character, entity)
-    return text
-
-
-def strip_address(images: NDArray[np.uint8]) -> str:
-    """Return images side by side as the data address of one PNG, one clear pixel between two.
-
-    Args:
-        images: (N, H, W, C) uint8, C 1 or 3, N at least 1.
-    """
-    from PIL import Image
-
-    count, height, width, channels = images.shape
-    strip = np.zeros((height, count * (width + 1) - 1, channels + 1), np.uint8)
-    for k, image in enumerate(images):
-        left = k * (width + 1)
-        strip[:, left : left + width, :channels] = image
-        strip[:, left : left + width, channels] = 255
-    buffer = io.BytesIO()
-    Image.fromarray(strip, "LA" if channels == 1 else "RGBA").save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def tile_scale(side: int) -> int:
-    """Return the whole factor by which images of ``side`` pixels are enlarged, to about 48 px."""
-    return max(1, round(48 / side))
-
-
-def tiles_that_fit(side: int) -> int:
-    """Return how many tiles fit side by side beside their label on a wide screen, at least 4 and at most 16."""
-    return min(16, max(4, 870 // ((side + 1) * tile_scale(side))))
-
-
-def strip_layout(images: NDArray[np.uint8]) -> dict[str, Any]:
-    """Return the size at which a strip is shown: a whole multiple of its pixels."""
-    count, height, width, _ = images.shape
-    scale = tile_scale(max(height, width))
-    return {"width": (count * (width + 1) - 1) * scale, "height": height * scale}
+    return f'<svg class="plot" {box} {style} role="img" aria-label="{label}">' + body

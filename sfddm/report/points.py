@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from PIL import Image
+from sfddm.report.pictures import Images
 
-Images = NDArray[np.uint8]
 #: Points in a panel: enough to see where they lie, few enough for a page of many panels.
 SHOWN_POINTS = 500
-_PANEL, _CAPTION, _COLUMNS = 256, 18, 4
 
 
 def are_points(images: Images) -> bool:
@@ -57,21 +53,3 @@ def _path(points: Images, style: str) -> str:
     """Draw each point as a line without length, whose round cap is a dot: a few bytes a point."""
     dots = "".join(f"M{x} {255 - y}h0" for x, y in points[:SHOWN_POINTS].reshape(-1, 2).astype(int))
     return f'<path d="{dots}" style="{style}"/>'
-
-
-def draw_panels(lines: list[tuple[str, Images]]) -> Image.Image:
-    """Draw labelled scatter plots side by side, four in a row, as one picture; each (label, points (N, 1, 1, 2))."""
-    from PIL import Image, ImageDraw
-
-    rows = -(-len(lines) // _COLUMNS)
-    width, height = _PANEL + 8, _PANEL + _CAPTION + 8
-    picture = Image.new("RGB", (_COLUMNS * width, rows * height), "white")
-    draw = ImageDraw.Draw(picture)
-    for place, (label, points) in enumerate(lines):
-        left, top = (place % _COLUMNS) * width + 4, (place // _COLUMNS) * height + 4
-        draw.text((left, top), label[:42], fill="black")
-        top += _CAPTION
-        draw.rectangle((left, top, left + _PANEL - 1, top + _PANEL - 1), outline="lightgrey")
-        for x, y in points.reshape(-1, 2).astype(int):
-            draw.point((left + x, top + 255 - y), fill="black")
-    return picture

@@ -1,11 +1,32 @@
-"""Protocols side by side: what all figures of an experiment agree on, and what differs."""
+"""How each experiment's figures were measured, and where they come from."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import yaml
 
-def common_protocol(protocols: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+from sfddm.report.content import Content
+from sfddm.results.rows import Collected
+from sfddm.results.styles import style_of
+
+
+def protocol_of(content: Content, part: Collected) -> dict[str, Any]:
+    """Return what an experiment's protocols share, what varies, and in what that of the real images differs."""
+    rows = [row for row in part.rows if style_of(row.metric).section != "agreement"]
+    shared, varying = common_protocol([row.protocol for row in rows])
+    baseline, _ = common_protocol([row.protocol for row in part.baseline])
+    return {
+        "title": part.provenance.title,
+        "labels": list(dict.fromkeys(row.label for row in rows)),
+        "shared": shared,
+        "varying": varying,
+        "baseline": {key: value for key, value in baseline.items() if shared.get(key) != value},
+    }
+
+
+def common_protocol(protocols: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
     """Return what all protocols agree on, flattened to "outer inner" keys, and the keys that differ."""
     flat = [_flatten(protocol) for protocol in protocols]
     keys = dict.fromkeys(key for protocol in flat for key in protocol)
@@ -23,3 +44,9 @@ def _flatten(value: dict[str, Any], outer: str = "") -> dict[str, Any]:
         else:
             flat.update(_flatten(item, name) if isinstance(item, dict) else {name: item})
     return flat
+
+
+def provenance_of(content: Content, part: Collected) -> dict[str, Any]:
+    """Return the spec, the commit, the data and the machine behind an experiment."""
+    spec = yaml.safe_dump(part.provenance.spec, sort_keys=False, allow_unicode=True, width=100)
+    return {"source": part.provenance, "seeds": part.seeds, "spec": spec}

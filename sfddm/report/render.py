@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from sfddm.claims import CLAIMS_FOLDER, load_claims
-from sfddm.claims.fixed_point import fixed_points
+from sfddm.claims import CLAIMS_FOLDER
 from sfddm.claims.show import SIGNS
-from sfddm.claims.verdict import Verdict, anchor
 from sfddm.report import formats
-from sfddm.report.rows import Collected, read_record
-from sfddm.report.sections import Content, Images, interval_covers, interval_notes, sections_of
-from sfddm.report.verdicts import typeset
-from sfddm.runtime.errors import SfddmError
+from sfddm.report.content import Content, read_content
+from sfddm.report.sections import sections_of
+from sfddm.report.verdicts import by_paper, typeset
+from sfddm.results.metrics import merged
+from sfddm.results.verdicts import anchor
 from sfddm.runtime.files import atomic_file
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-#: What a report consists of.
+
+#: What :func:`render` writes.
 FILES = ("table.html", "table.md", "table.tex", "metrics.json")
 
 
@@ -43,69 +40,24 @@ def render(collected: list[Path], out: Path, claims: Path = CLAIMS_FOLDER) -> No
             claims is broken.
     """
     content = read_content(collected, claims)
+    metrics = merged(content.collected) | {"claims": [verdict.to_json() for verdict in content.verdicts]}
     texts = (
         render_html(content),
         _render_text(content, "table.md", formats.markdown_text),
         _render_text(content, "table.tex", formats.latex_text),
-        json.dumps(merged(content), indent=2, sort_keys=True, allow_nan=False) + "\n",
+        json.dumps(metrics, indent=2, sort_keys=True, allow_nan=False) + "\n",
     )
     for name, text in zip(FILES, texts, strict=True):
         with atomic_file(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
 
-def read_content(collected: list[Path], claims: Path = CLAIMS_FOLDER) -> Content:
-    """Read collected folders and the claims.
-
-    Raises:
-        SfddmError: as ``render``.
-    """
-    if not collected:
-        raise SfddmError("report: name at least one folder that `sfddm collect` wrote")
-    parts: dict[str, Collected] = {}
-    samples = {}
-    for folder in collected:
-        part = read_record(folder / "metrics.json", Collected, "collect")
-        name = part.provenance.experiment
-        if name in parts:
-            raise SfddmError(f"{folder}: the experiment {name!r} is already in the report; name each once")
-        parts[name] = part
-        samples[name] = _read_samples(folder / "samples.npz")
-    return Content(tuple(parts.values()), samples, load_claims(claims) if claims.is_dir() else ())
-
-
-def _read_samples(path: Path) -> dict[str, Images]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except FileNotFoundError:
-        raise SfddmError(f"{path}: no such file; `sfddm collect` writes it") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise SfddmError(f"{path}: not an archive of arrays ({error})") from None
-
-
-def merged(content: Content) -> dict[str, Any]:
-    """Return ``metrics.json``: all experiments' rows, real against real, each one's provenance, and the verdicts."""
-    parts = [part.to_json() for part in content.collected]
-    return {
-        "schema": 1,
-        "rows": [row for part in parts for row in part["rows"]],
-        "floor": [row for part in parts for row in part["floor"]],
-        "audits": [one for part in parts for one in part["audits"]],
-        "interpolations": [one for part in parts for one in part["interpolations"]],
-        "classes": [one for part in parts for one in part["classes"]],
-        "provenance": {part["provenance"]["experiment"]: part["provenance"] for part in parts},
-        "claims": [verdict.to_json() for verdict in content.verdicts],
-    }
-
-
 def render_html(content: Content) -> str:
     """Return the page: one self-contained document that needs neither a network nor JavaScript."""
     environment = _environment(autoescape=True)
+    sources = [part.provenance for part in content.collected]
     return environment.get_template("page.html").render(
-        sections=sections_of(content),
-        parts=[part.provenance for part in content.collected],
-        fallback=formats.ABSENT,
+        sections=sections_of(content), titles=content.titles.values(), sources=sources
     )
 
 
@@ -114,20 +66,9 @@ def _render_text(content: Content, template: str, escape: Callable[[object], str
     environment = _environment(autoescape=False, brackets=template.endswith(".tex"))
     environment.filters["esc"] = escape
     environment.globals["gap"] = lambda gap: escape(formats.typographic_minus("—" if gap is None else str(gap)))
-    papers: dict[str, list[Verdict]] = {}
-    for verdict in content.verdicts:
-        papers.setdefault(verdict.paper, []).append(verdict)
-    main = [table for table in content.ablations if table.metric == content.metrics[0]]
+    main = [table for table in content.ablations if table.metric == content.tables[0].metric]
     return environment.get_template(template).render(
-        ablations=main,
-        covers=interval_covers(content),
-        papers=papers,
-        tables=content.tables,
-        notes=interval_notes(content),
-        verdicts=content.verdicts,
-        points=fixed_points([row for part in content.collected for row in part.rows]),
-        signs=SIGNS,
-        parts=[part.provenance for part in content.collected],
+        content=content, ablations=main, papers=by_paper(content.verdicts), signs=SIGNS
     )
 
 
@@ -137,13 +78,11 @@ def _environment(*, autoescape: bool, brackets: bool = False) -> Environment:
 
     delimiters: dict[str, Any] = {}
     if brackets:
+        signs = {"block": ("[%", "%]"), "variable": ("[[", "]]"), "comment": ("[#", "#]")}
         delimiters = {
-            "block_start_string": "[%",
-            "block_end_string": "%]",
-            "variable_start_string": "[[",
-            "variable_end_string": "]]",
-            "comment_start_string": "[#",
-            "comment_end_string": "#]",
+            f"{what}_{end}_string": sign
+            for what, two in signs.items()
+            for end, sign in zip(("start", "end"), two, strict=True)
         }
     environment = Environment(
         loader=PackageLoader("sfddm.report"),

@@ -2,61 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
 from typing import Any
 
-from sfddm.report.ablations import AblationTable
-from sfddm.report.rows import Collected
-from sfddm.report.tables import Cell, MetricTable, seeds_of
-
-Named = list[tuple[str, Cell]]
+from sfddm.report.content import Content
+from sfddm.report.tables import Group
+from sfddm.results.rows import Collected
 
 
-def basis_of(part: Collected) -> str:
+def glances_of(content: Content) -> list[dict[str, Any]]:
+    """Return for each experiment of the main table, and for each number of steps, what came out."""
+    table = content.tables[0]
+    parts = {part.provenance.experiment: part for part in content.collected}
+    references = [(line.title, line.cells) for line in (*table.references, *table.baselines)]
+    return [
+        {
+            "group": group,
+            "lines": _lines(content, group, index),
+            "references": [(title, cell) for title, cells in references for cell in cells[index]],
+            "basis": _basis(parts[group.experiment]),
+        }
+        for index, group in enumerate(table.groups)
+    ]
+
+
+def _lines(content: Content, group: Group, index: int) -> list[dict[str, Any]]:
+    """Return the best, what cannot be told from it, and the variants that are ahead of it."""
+    table = content.tables[0]
+    variants = [
+        line.number
+        for ablation in content.ablations
+        if (ablation.experiment, ablation.metric) == (group.experiment, table.metric)
+        for block in ablation.blocks
+        for line in block.lines
+        if not line.main
+    ]
+    sign = {"lower": 1, "higher": -1}.get(table.style.better, 0)
+    found = []
+    for position, steps in enumerate(group.steps):
+        cells = [(line.title, line.cells[index][position]) for line in table.lines]
+        marked = {mark: [one for one in cells if one[1] and one[1].mark == mark] for mark in ("best", "close")}
+        if best := marked["best"]:
+            limit = sign * best[0][1].value
+            ahead = [(one.name, one) for one in variants if one.steps == steps and sign * one.value < limit]
+            found.append({"steps": steps, "variants": ahead} | marked)
+    return found
+
+
+def _basis(part: Collected) -> str:
     """Say how much stands behind each figure of an experiment."""
-    seeds = len(seeds_of(part))
     images = part.provenance.spec.get("evaluation", {}).get("samples")
     behind = [f"{images:,} generated images a figure"] if isinstance(images, int) else []
-    return ", ".join([*behind, "one training seed" if seeds == 1 else f"{seeds} training seeds"])
-
-
-def glance_of(table: MetricTable, index: int, ablations: Sequence[AblationTable], variants: Set[str]) -> dict[str, Any]:
-    """Return for each number of steps the best, what cannot be told from it, and the variants that are ahead of it.
-
-    Args:
-        table: the main table.
-        index: which of its groups.
-        ablations: every experiment's.
-        variants: names of the rows that the table leaves out.
-    """
-
-    def named(position: int, mark: str) -> Named:
-        cells = [(line.title, line.cells[index][position]) for line in table.lines]
-        return [(title, cell) for title, cell in cells if cell is not None and cell.mark == mark]
-
-    group = table.groups[index]
-    apart = _variants_by_steps(ablations, variants, group.experiment, table.metric)
-    sign = {"lower": 1, "higher": -1}.get(table.style.better, 0)
-    lines = []
-    for position, steps in enumerate(group.steps):
-        if best := named(position, "best"):
-            limit = sign * best[0][1].value
-            ahead = [one for one in apart.get(steps, []) if sign * one[1].value < limit]
-            lines.append({"steps": steps, "best": best, "close": named(position, "close"), "variants": ahead})
-    return {
-        "group": group,
-        "lines": lines,
-        "references": [(line.title, cell) for line in (*table.references, *table.floors) for cell in line.cells[index]],
-    }
-
-
-def _variants_by_steps(
-    ablations: Sequence[AblationTable], variants: Set[str], experiment: str, metric: str
-) -> dict[int, Named]:
-    found: dict[int, Named] = {}
-    for table in ablations:
-        if (table.experiment, table.metric) == (experiment, metric):
-            for block in table.blocks:
-                own = [(line.title, line.cell) for line in block.lines if line.method in variants]
-                found.setdefault(block.steps, []).extend(own)
-    return found
+    return ", ".join([*behind, "one training seed" if len(part.seeds) == 1 else f"{len(part.seeds)} training seeds"])

@@ -1,55 +1,22 @@
-"""From rows to tables: methods down, data sets and steps across; means over seeds; the best one marked.
+"""From means to tables: methods down, data sets and steps across; the best one marked.
 
-Everything here is a pure function of the rows, so that each format shows the same numbers and the same marks.
+Everything here is a pure function of the means, so that each format shows the same numbers and the same marks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass, replace
-from statistics import fmean, stdev
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from sfddm.report.formats import Better, MetricStyle, interval_text, style_of
-from sfddm.report.rows import Collected, Row
+import pandas as pd
 
-Mark = Literal["best", "close", "none"]
+from sfddm.report.frame import lines_of
+from sfddm.results.rows import Collected, Role
+from sfddm.results.styles import Better, MetricStyle, style_of
 
-TEACHER = "teacher"
 #: The order of the metrics that are known here; others follow in the order of the rows.
 METRIC_ORDER = ("frechet_distance", "kid", "precision", "recall")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One figure of a table.
-
-    Attributes:
-        value: the mean over the seeds, unrounded.
-        low, high: its interval, None where there is none.
-        seeds: how many seeds it is the mean of; 0 for real against real.
-        steps: sampling steps behind it; None for real against real.
-        mark: "best" among the methods at the same steps, "close" where the interval overlaps the best one's.
-        decimals: how many are printed.
-    """
-
-    value: float
-    low: float | None
-    high: float | None
-    seeds: int
-    steps: int | None
-    decimals: int
-    mark: Mark = "none"
-
-    @property
-    def text(self) -> str:
-        """The value as printed."""
-        return f"{self.value:.{self.decimals}f}"
-
-    @property
-    def interval(self) -> str:
-        """The interval as printed."""
-        return interval_text(self.low, self.high, self.decimals)
 
 
 @dataclass(frozen=True)
@@ -65,182 +32,103 @@ class Group:
 
 @dataclass(frozen=True)
 class Line:
-    """A method's row: a tuple of cells for each group, in the order of its steps; None is "not measured"."""
+    """A row of the table: for each group a tuple of its means, with ``text``, ``interval``, ``steps`` and ``mark``.
+
+    What competes has one for each of the group's steps, None where it was not measured; the teacher and real images,
+    which are not ranked, have those at steps of their own.
+    """
 
     method: str
     title: str
-    cells: tuple[tuple[Cell | None, ...], ...]
-
-
-@dataclass(frozen=True)
-class ReferenceLine:
-    """A row that is not ranked (teacher, real against real): for each group, the figures at its own steps."""
-
-    method: str
-    title: str
-    cells: tuple[tuple[Cell, ...], ...]
+    cells: tuple[tuple[Any, ...], ...]
 
 
 @dataclass(frozen=True)
 class MetricTable:
-    """All figures of one metric."""
+    """All figures of one metric; ``baselines``: of real images against real images."""
 
     metric: str
     style: MetricStyle
     groups: tuple[Group, ...]
-    references: tuple[ReferenceLine, ...]
+    references: tuple[Line, ...]
     lines: tuple[Line, ...]
-    floors: tuple[ReferenceLine, ...]
+    baselines: tuple[Line, ...]
 
 
-def metrics_of(collected: Sequence[Collected]) -> tuple[str, ...]:
-    """Return the metrics that have at least one figure, the known ones first."""
-    found = dict.fromkeys(row.metric for part in collected for row in part.rows)
+def metrics_of(means: pd.DataFrame) -> tuple[str, ...]:
+    """Return the metrics of the main tables, the known ones first."""
+    found = [name for name in means[means.role != "real"].metric.unique() if not style_of(name).section]
     return tuple(sorted(found, key=lambda m: METRIC_ORDER.index(m) if m in METRIC_ORDER else len(METRIC_ORDER)))
 
 
-def metric_table(collected: Sequence[Collected], metric: str, leave_out: Set[str] = frozenset()) -> MetricTable:
-    """Build the table of one metric over all experiments that measured it, without the rows named in ``leave_out``."""
-    parts = [
-        part.model_copy(update={"rows": tuple(row for row in part.rows if row.method not in leave_out)})
-        for part in collected
-        if any(row.metric == metric for row in part.rows)
-    ]
-    groups = tuple(_group(part, metric) for part in parts)
-    competing = [_competitors(part, metric) for part in parts]
-    methods = dict.fromkeys(row.method for part in parts for row in part.rows if row.role == "method")
-    lines = tuple(
-        Line(
-            method,
-            _common_title(row.title for part in parts for row in part.rows if row.method == method),
-            tuple(
-                tuple(cells.get((method, steps)) for steps in group.steps)
-                for group, cells in zip(groups, competing, strict=True)
-            ),
-        )
-        for method in methods
+def metric_table(parts: Sequence[Collected], means: pd.DataFrame, metric: str) -> MetricTable:
+    """Build the table of one metric over all experiments that measured it."""
+    own = means[means.metric == metric]
+    own = own.assign(mark=best_marks(own, style_of(metric).better))
+    groups = tuple(
+        _group(part, means[means.experiment == part.provenance.experiment], metric)
+        for part in parts
+        if ((own.role != "real") & (own.experiment == part.provenance.experiment)).any()
     )
-    references = _reference_lines(parts, metric, [part.rows for part in parts], TEACHER)
-    floors = _reference_lines(parts, metric, [part.floor for part in parts], "real")
-    return MetricTable(metric, style_of(metric), groups, references, lines, floors)
+    means = means[means.experiment.isin([group.experiment for group in groups])]
+
+    def of_role(role: Role) -> list[Line]:
+        cells = lines_of(own[own.role == role])
+        found = means[means.role == role]
+        methods = found.method.unique() if role == "method" else own[own.role == role].method.unique()
+        return [
+            Line(method, _common_title(found[found.method == method].title), _cells(cells, groups, method, role))
+            for method in methods
+        ]
+
+    lines = {role: tuple(of_role(role)) for role in ("teacher", "method", "real")}
+    return MetricTable(metric, style_of(metric), groups, lines["teacher"], lines["method"], lines["real"])
 
 
-def mean_over_seeds(rows: Sequence[Row], confidence: float) -> Cell:
-    """Return one cell for the same figure of several seeds.
-
-    One seed keeps the interval of its own score. Several give their mean with Student's t interval over the
-    seeds, mean +- t_{(1 + confidence) / 2, n - 1} * s / sqrt(n): it covers what differs between trainings.
-
-    Args:
-        rows: the figure of each seed, at least one.
-        confidence: within (0, 1), for example 0.95.
-    """
-    values = [row.value for row in rows]
-    first = rows[0]
-    seeds = 0 if first.seed is None else len(rows)
-    cell = Cell(fmean(values), first.low, first.high, seeds, first.steps, style_of(first.metric).decimals)
-    if len(values) == 1:
-        return replace(cell, value=values[0])
-    from scipy.stats import t
-
-    half = float(t.ppf((1 + confidence) / 2, len(values) - 1)) * stdev(values) / len(values) ** 0.5
-    return replace(cell, low=cell.value - half, high=cell.value + half)
+def _group(part: Collected, means: pd.DataFrame, metric: str) -> Group:
+    source = part.provenance
+    labels = means[(means.metric == metric) & (means.role != "real")].label.unique()
+    steps = sorted(means[means.role == "method"].steps.unique().tolist(), reverse=True)
+    return Group(source.experiment, source.title, source.data.label, " / ".join(labels), tuple(steps))
 
 
-def mark_best(cells: dict[str, Cell], better: Better) -> dict[str, Cell]:
-    """Mark the best of several methods' cells, and those whose interval overlaps the best one's.
+def _cells(cells: Sequence[Any], groups: Sequence[Group], method: str, role: Role) -> tuple[tuple[Any, ...], ...]:
+    mine = [[cell for cell in cells if (cell.experiment, cell.method) == (g.experiment, method)] for g in groups]
+    if role != "method":
+        return tuple(map(tuple, mine))
+    by_steps = [{cell.steps: cell for cell in some} for some in mine]
+    return tuple(tuple(some.get(steps) for steps in group.steps) for group, some in zip(groups, by_steps, strict=True))
 
-    Equal values are equally best. Nothing is marked where fewer than two methods compete, or where the better
+
+def best_marks(means: pd.DataFrame, better: Better) -> pd.Series:
+    """Return "best" for the best of several methods at the same steps, "close" where its interval overlaps the best's.
+
+    Equal values are equally best. Nothing is marked ("none") where fewer than two methods compete, or where the better
     side of the metric is unknown. A figure without an interval is never called close.
     """
-    if len(cells) < 2 or better == "unknown":
-        return cells
-    values = [cell.value for cell in cells.values()]
-    best_value = min(values) if better == "lower" else max(values)
-    best = next(cell for cell in cells.values() if cell.value == best_value)
-    marked = {}
-    for method, cell in cells.items():
-        mark: Mark = "best" if cell.value == best_value else "close" if overlap(cell, best) else "none"
-        marked[method] = replace(cell, mark=mark)
-    return marked
-
-
-def overlap(one: Cell, other: Cell) -> bool:
-    """Say whether two cells' intervals have a point in common."""
-    if one.low is None or one.high is None or other.low is None or other.high is None:
-        return False
-    return one.low <= other.high and other.low <= one.high
-
-
-def confidence_of(part: Collected) -> float:
-    """Return the confidence that an experiment's spec states for its intervals."""
-    return float(part.provenance.spec.get("evaluation", {}).get("confidence", 0.95))
-
-
-def seeds_of(part: Collected) -> tuple[int, ...]:
-    """Return the training seeds of an experiment, increasing."""
-    return tuple(sorted({row.seed for row in part.rows if row.seed is not None}))
+    marks = pd.Series("none", means.index)
+    if better == "unknown":
+        return marks
+    for _, rivals in means[means.role == "method"].groupby(["experiment", "steps"]):
+        if len(rivals) > 1:
+            best = rivals.loc[rivals.value.idxmin() if better == "lower" else rivals.value.idxmax()]
+            marks[rivals.index[(rivals.low <= best.high) & (best.low <= rivals.high)]] = "close"
+            marks[rivals.index[rivals.value == best.value]] = "best"
+    return marks
 
 
 def intervals_of(part: Collected) -> str:
     """Say what an experiment's figures are the mean of and what their intervals cover."""
-    confidence = f"{confidence_of(part):.0%}".replace("%", " %")
-    seeds = seeds_of(part)
-    if len(seeds) > 1:
+    confidence = f"{part.provenance.confidence:.0%}".replace("%", " %")
+    if len(part.seeds) > 1:
         return (
-            f"mean over {len(seeds)} training seeds; intervals ({confidence}, Student's t) cover "
+            f"mean over {len(part.seeds)} training seeds; intervals ({confidence}, Student's t) cover "
             "the spread between trainings"
         )
     return (
         f"one training seed; intervals ({confidence}) are those of the score itself, as its protocol "
         "states, and do not cover another training"
     )
-
-
-def _group(part: Collected, metric: str) -> Group:
-    steps = {row.steps for row in part.rows if row.role == "method" and row.steps is not None}
-    labels = dict.fromkeys(row.label for row in part.rows if row.metric == metric)
-    provenance = part.provenance
-    return Group(
-        provenance.experiment,
-        provenance.title,
-        provenance.data.label,
-        " / ".join(labels),
-        tuple(sorted(steps, reverse=True)),
-    )
-
-
-def _competitors(part: Collected, metric: str) -> dict[tuple[str, int], Cell]:
-    """Return the marked cells of one experiment by (method, steps)."""
-    by_steps: dict[int, dict[str, list[Row]]] = {}
-    for row in part.rows:
-        if row.metric == metric and row.role == "method" and row.steps is not None:
-            by_steps.setdefault(row.steps, {}).setdefault(row.method, []).append(row)
-    found = {}
-    for steps, methods in by_steps.items():
-        cells = {method: mean_over_seeds(rows, confidence_of(part)) for method, rows in methods.items()}
-        for method, cell in mark_best(cells, style_of(metric).better).items():
-            found[method, steps] = cell
-    return found
-
-
-def _reference_lines(
-    parts: Sequence[Collected], metric: str, rows: Sequence[Sequence[Row]], role: str
-) -> tuple[ReferenceLine, ...]:
-    """Return one line for each reference row, with its cells in each group in the order of the rows."""
-    chosen = [[row for row in some if row.metric == metric and row.role == role] for some in rows]
-    lines = []
-    for method in dict.fromkeys(row.method for some in chosen for row in some):
-        mine = [[row for row in some if row.method == method] for some in chosen]
-        cells = []
-        for part, some in zip(parts, mine, strict=True):
-            by_steps: dict[int | None, list[Row]] = {}
-            for row in some:
-                by_steps.setdefault(row.steps, []).append(row)
-            cells.append(tuple(mean_over_seeds(group, confidence_of(part)) for group in by_steps.values()))
-        title = _common_title(row.title for some in mine for row in some)
-        lines.append(ReferenceLine(method, title, tuple(cells)))
-    return tuple(lines)
 
 
 def _common_title(titles: Iterable[str]) -> str:

@@ -1,68 +1,57 @@
-"""What the page shows of the claims: counts, each claim with its badge, and the fixed point."""
+"""What the page shows of the claims: counts, each claim with its badge, and the fixed points."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from typing import Any
 
-from sfddm.claims.fixed_point import FixedPoint
-from sfddm.claims.show import SIGNS
-from sfddm.claims.verdict import WORDS, Cell, Verdict
+from sfddm.claims.show import SIGNS, counts_of
+from sfddm.report.content import Content
+from sfddm.results.styles import style_of
+from sfddm.results.verdicts import WORDS, Verdict, anchor
 
 
-def verdict_values(
-    verdicts: Sequence[Verdict],
-    points: Sequence[FixedPoint],
-    titles: Mapping[str, str],
-    anchors: Set[str],
-) -> dict[str, Any]:
-    """Return what the template of the verdicts shows.
-
-    Args:
-        verdicts: of every claim, in order.
-        points: where a student is DDIM.
-        titles: each experiment's title.
-        anchors: identifiers of the rows that the page has; nothing else is linked.
-    """
-    papers: dict[str, list[Verdict]] = {}
-    for verdict in verdicts:
-        papers.setdefault(verdict.paper, []).append(verdict)
+def verdict_values(content: Content) -> dict[str, Any]:
+    """Return what the template of the verdicts shows."""
+    papers, anchors = by_paper(content.verdicts), _anchors(content)
     # The page opens with the paper that the experiments at hand say most about.
     foremost = max(papers, key=lambda paper: sum(bool(one.basis) for one in papers[paper]), default="")
     overview = [(word, [one for one in papers.get(foremost, []) if one.verdict == word]) for word in WORDS]
     ordered = sorted(papers.items(), key=lambda item: item[0] != foremost)
     return {
-        "tally": tally_of(verdicts),
+        "tally": counts_of(content.verdicts),
         "overview": [(word, some) for word, some in overview if some],
         "papers": [
-            {"title": paper, "tally": tally_of(some), "claims": [_claim(one, titles, anchors) for one in some]}
+            {"title": paper, "tally": counts_of(some), "claims": [_claim(one, anchors) for one in some]}
             for paper, some in ordered
         ],
-        "points": [{"point": point, "experiment": titles.get(point.experiment, point.experiment)} for point in points],
+        "points": content.fixed_points,
+        "titles": content.titles,
         "signs": SIGNS,
     }
 
 
-def tally_of(verdicts: Sequence[Verdict]) -> list[tuple[str, int]]:
-    """Return how many claims have each verdict; verdicts that do not occur are left out."""
-    counts = [(word, sum(verdict.verdict == word for verdict in verdicts)) for word in WORDS]
-    return [(word, count) for word, count in counts if count]
-
-
-def _claim(verdict: Verdict, titles: Mapping[str, str], anchors: Set[str]) -> dict[str, Any]:
-    links = {(row.anchor, row.method): 0 for cell in verdict.cells for row in cell.rows if row.anchor in anchors}
+def by_paper(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
+    """Return each paper's verdicts, in the order of the claims."""
     return {
-        "verdict": verdict,
-        "basis": verdict.basis,
-        "cells": [{"cell": cell, "place": _place(cell, titles)} for cell in verdict.cells]
-        if len(verdict.cells) > 1
-        else [],
-        "brief": _brief(verdict),
-        "place": _place(verdict.cells[0], titles) if len(verdict.cells) == 1 else "",
-        "links": list(links),
-        "published": list(verdict.published_by_reason.items()),
+        paper: [one for one in verdicts if one.paper == paper] for paper in dict.fromkeys(v.paper for v in verdicts)
     }
+
+
+def _anchors(content: Content) -> set[str]:
+    """Return the identifiers of rows and sections that the page has; nothing else is linked."""
+    lines = [(t.metric, line.method) for t in content.tables for line in (*t.lines, *t.references, *t.baselines)]
+    lines += [(t.metric, line.method) for t in content.ablations for block in t.blocks for line in block.lines]
+    sections = {style_of(metric).section for metric in content.means.metric.unique()}
+    if any(part.interpolations for part in content.collected):
+        sections.add("interpolation")
+    return {anchor(*line) for line in lines} | sections
+
+
+def _claim(verdict: Verdict, anchors: Set[str]) -> dict[str, Any]:
+    links = {(row.anchor, row.method): 0 for cell in verdict.cells for row in cell.rows if row.anchor in anchors}
+    return {"verdict": verdict, "brief": _brief(verdict), "links": list(links)}
 
 
 def _brief(verdict: Verdict) -> list[tuple[str, str, str]]:
@@ -71,15 +60,9 @@ def _brief(verdict: Verdict) -> list[tuple[str, str, str]]:
     alike = len({(cell.experiment, cell.metric) for cell in cells}) == 1 and all(len(c.numbers) == 2 for c in cells)
     if not alike or not 1 < len(cells) <= 6 or len({cell.steps for cell in cells}) < len(cells):
         return []
-    return [(cell.verdict, cell.at.removeprefix(", "), _values(cell)) for cell in cells]
-
-
-def _values(cell: Cell) -> str:
-    return " against ".join(f"{number.value:.{number.decimals}f}" for number in cell.numbers)
-
-
-def _place(cell: Cell, titles: Mapping[str, str]) -> str:
-    return titles.get(cell.experiment, cell.experiment) + cell.at
+    return [
+        (cell.verdict, cell.at.removeprefix(", "), " against ".join(n.text for n in cell.numbers)) for cell in cells
+    ]
 
 
 def typeset(text: str) -> str:

@@ -38,9 +38,16 @@ MODULES = (
     "sfddm.evaluation.score",
 )
 #: Folders of which they import everything, to know what a spec may name.
-FOLDERS = ("sfddm.data.sources", "sfddm.methods", "sfddm.samplers")
+FOLDERS = (
+    "sfddm.data.sources",
+    "sfddm.methods",
+    "sfddm.samplers",
+    "sfddm.extractors",
+    "sfddm.evaluation.metrics",
+    "sfddm.evaluation.measurements",
+)
 #: And what those of images import besides.
-IMAGE_MODULES = ("sfddm.networks.diffusers_unet", "sfddm.extractors.efficientnet")
+IMAGE_MODULES = ("sfddm.networks.diffusers_unet", "efficientnet_lite_pytorch")
 
 
 def main() -> None:

@@ -52,6 +52,18 @@ def find(package: str, base: type[Entry], name: str, key: str) -> type[Entry]:
     return known[name]
 
 
+def check_name(package: str, base: type[Entry], name: str) -> str:
+    """Return ``name`` if there is an entry of that name.
+
+    Raises:
+        ValueError: there is none, which pydantic tells with the name of the key.
+    """
+    known = entries(package, base)
+    if name not in known:
+        raise ValueError(f"must be one of {', '.join(known)}; got {name!r}")
+    return name
+
+
 def source_file(entry: type) -> Path:
     """Return the file that defines an entry: what a stage that uses it depends on."""
     return Path(str(sys.modules[entry.__module__].__file__))

@@ -1,4 +1,4 @@
-"""The base of every typed part of a spec, and parts whose type a registry knows."""
+"""The base of every typed part of a spec, parts whose type a registry knows, and what is wrong in one sentence."""
 
 from __future__ import annotations
 
@@ -59,3 +59,19 @@ class Registered:
         problem = PydanticCustomError("unknown_entry", "must be one of {known}; got {given}", facts)
         details = InitErrorDetails(type=problem, loc=(self.key,), input=name)
         raise ValidationError.from_exception_data(self.base.__name__, [details])
+
+
+def describe(error: ValidationError) -> str:
+    """Turn a validation error into one sentence that names each key and what is allowed."""
+    parts = []
+    for item in error.errors(include_url=False, include_context=False):
+        key = ".".join(str(part) for part in item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            message = "unknown key"
+        elif item["type"] == "missing":
+            message = "this key is missing"
+        else:
+            message = message[0].lower() + message[1:]
+        parts.append(f"{key}: {message}" if key else message)
+    return "; ".join(dict.fromkeys(parts))

@@ -151,7 +151,7 @@ def load_sampled(
     loaded = [load_model(folder) for folder in models]
     known = set().union(*(denoiser.steps.index_set for denoiser, _ in loaded))
     if not set(index_set) <= known:
-        raise SfddmError(f"{', '.join(map(str, models))}: does not stand for the steps of {name}")
+        raise SfddmError(f"{', '.join(map(str, models))}: is no model at some of the steps of {name}")
     if len(loaded) == 1:
         return loaded[0]
     parts = [None if card.get("classes") is None else tuple(card["classes"]) for _, card in loaded]

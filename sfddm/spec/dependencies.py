@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sfddm.evaluation.spec import EvaluationSpec
+from sfddm.evaluation.measurements.base import find_measurement
+from sfddm.evaluation.metrics.base import find_metric
+from sfddm.extractors.base import find_extractor
 from sfddm.networks.spec import NetworkOptions
 from sfddm.runtime.files import digest_of
 from sfddm.runtime.provenance import code_digests
@@ -73,12 +75,8 @@ def of_partition(spec: Spec, row: str) -> Dependencies:
         SfddmError: the row's students do not share the classes.
     """
     stage = stages.class_partition(spec, row)
-    section = {
-        "share": vars(stage.share) | {"part": 0},
-        "classes": stage.classes,
-        "extractor": _extractor(spec.evaluation),
-    }
-    return _make("partition", {"row": row}, section, ["sfddm.evaluation.class_partition"], [])
+    used = [find_extractor(stage.extraction.extractor)]
+    return _make("partition", {"row": row}, stage.key, ["sfddm.evaluation.class_partition"], used)
 
 
 def of_pairs(spec: Spec, seed: int) -> Dependencies:
@@ -107,11 +105,26 @@ def of_index_set(spec: Spec, row: str, steps: int) -> Dependencies:
     )
 
 
-def of_scores(spec: Spec, module: str) -> Dependencies:
-    """Return what a score or a further measurement depends on; which rows are measured does not change it."""
-    lists = {"agreement", "audit", "interpolation"}
-    section = {"data": _plain(spec.data), "evaluation": spec.evaluation.model_dump(mode="json", exclude=lists)}
-    return _make("scores", {"module": module}, section, [module], [])
+def of_reference(spec: Spec) -> Dependencies:
+    """Return what the reference depends on, besides the store."""
+    return _make("reference", {}, stages.scoring(spec).key, ["sfddm.evaluation.reference"], _scoring(spec))
+
+
+def of_score(spec: Spec) -> Dependencies:
+    """Return what a score depends on, besides the images and the reference."""
+    return _make("score", {}, stages.scoring(spec).key, ["sfddm.evaluation.score"], _scoring(spec))
+
+
+def of_measurement(spec: Spec, name: str, row: str, steps: int) -> Dependencies:
+    """Return what a further measurement of a row depends on, besides what it reads.
+
+    Raises:
+        SfddmError: there is no such measurement, or the row cannot be measured so.
+    """
+    section, used = stages.measurement(spec, name, row, steps), [find_measurement(name), *_scoring(spec)[:1]]
+    if "student" in type(section).model_fields:
+        used += [type(section.student.sampler), *_networks(spec, row)]
+    return _make("measurement", {"name": name, "row": row, "steps": steps}, section.key, [], used)
 
 
 def _make(
@@ -127,8 +140,9 @@ def _networks(spec: Spec, row: str) -> list[type[NetworkOptions]]:
     return [type(spec.network), *([] if own is None else [type(own)])]
 
 
-def _extractor(evaluation: EvaluationSpec) -> dict[str, Any]:
-    return evaluation.model_dump(mode="json", include={"extractor", "extractor_resolution"})
+def _scoring(spec: Spec) -> list[type]:
+    """Return the extractor and the metrics."""
+    return [find_extractor(spec.evaluation.extractor), *(type(find_metric(name)) for name in spec.evaluation.metrics)]
 
 
 def _plain(section: Any) -> Any:

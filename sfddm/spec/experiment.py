@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
 from pydantic.functional_serializers import SerializeAsAny
@@ -10,15 +10,15 @@ from pydantic.functional_serializers import SerializeAsAny
 from sfddm.data.spec import DataSpec
 from sfddm.diffusion.spec import ScheduleSpec
 from sfddm.evaluation.spec import EvaluationSpec
+from sfddm.extractors.base import find_extractor
 from sfddm.methods import find_method, make_method
 from sfddm.methods.base import Method, Plan, Training
 from sfddm.methods.options import MethodOptions, StepCount, TrainingOptions
 from sfddm.networks.spec import NetworkSpec
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import digest_of
-from sfddm.runtime.strict import Strict
+from sfddm.runtime.strict import Strict, describe
 from sfddm.sampling.spec import PairsSpec
-from sfddm.spec.describe import describe
 from sfddm.training.spec import TeacherSpec
 
 
@@ -75,12 +75,7 @@ class Spec(Strict):
             if (training.images is None) == (training.epochs is None):
                 raise ValueError(f"{field}: give either images or epochs")
         self._check_points()
-        for key in ("agreement", "audit", "interpolation"):
-            unknown = set(getattr(self.evaluation, key)) - set(self.methods)
-            if unknown:
-                raise ValueError(f"evaluation.{key}: no such row under methods: {', '.join(sorted(unknown))}")
-        if self.evaluation.agreement and self.teacher_row() is None:
-            raise ValueError("evaluation.agreement: needs a row of the method teacher under methods")
+        self._check_measurements()
         for row in self.methods:
             try:
                 for steps in self.steps_of(row):
@@ -94,6 +89,18 @@ class Spec(Strict):
                 raise ValueError(f"methods.{row}: {error}") from None
         return self
 
+    def _check_measurements(self) -> None:
+        from sfddm.evaluation.measurements.base import find_measurement
+
+        for name, rows in self.evaluation.measured.items():
+            unknown, measurement = set(rows) - set(self.methods), find_measurement(name)
+            if unknown:
+                raise ValueError(f"evaluation.{name}: no such row under methods: {', '.join(sorted(unknown))}")
+            if "teacher_samples" in measurement.needs and self.teacher_row() is None:
+                raise ValueError(f"evaluation.{name}: needs a row of the method teacher under methods")
+            if self.data.points and not measurement.for_points:
+                raise ValueError(f"evaluation.{name}: is for images, not for points")
+
     def _check_inputs(self, row: str, steps: int) -> None:
         trainings = self.plan(row, steps).trainings
         if self.pairs is None and any(training.pairs for training in trainings):
@@ -103,15 +110,13 @@ class Spec(Strict):
 
     def _check_points(self) -> None:
         points, source = self.data.points, self.data.source
-        if points != (self.evaluation.extractor == "points"):
+        if points != find_extractor(self.evaluation.extractor).for_points:
             given = "points" if points else "images"
             raise ValueError(
                 f"evaluation.extractor: must be points for a source of points, and for no other; {source} gives {given}"
             )
         if points and not self.network.takes_points:
             raise ValueError(f"network.kind: must be mlp for the source {source}: {self.network.kind} needs images")
-        if points and (self.evaluation.audit or self.evaluation.interpolation):
-            raise ValueError("evaluation.audit, evaluation.interpolation: are for images, not for points")
 
     def _trainings(self) -> list[tuple[str, TrainingOptions]]:
         found = [("students", self.students)]
@@ -148,9 +153,9 @@ class Spec(Strict):
         """Return (row name, steps) of every row of the table, for one seed."""
         return [(row, steps) for row in self.methods for steps in self.steps_of(row)]
 
-    def measured_rows(self, key: Literal["agreement", "audit", "interpolation"]) -> list[tuple[str, int]]:
+    def measured_rows(self, name: str) -> list[tuple[str, int]]:
         """Return (row name, steps) that a further measurement covers: the listed rows, at the spec's own ``steps``."""
-        listed = getattr(self.evaluation, key)
+        listed = self.evaluation.measured.get(name, ())
         return [(row, steps) for row, steps in self.rows() if row in listed and steps in self.steps]
 
     def teacher_row(self) -> tuple[str, int] | None:

@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from sfddm.runtime.errors import SfddmError
-from sfddm.spec.describe import describe
+from sfddm.runtime.strict import describe
 from sfddm.spec.experiment import Spec
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from sfddm.evaluation.sections import ClassPartition
+from typing import Any
+
+from sfddm.evaluation.measurements.base import find_measurement
+from sfddm.evaluation.sections import ClassPartition, Scoring
+from sfddm.extractors.spec import Extraction
 from sfddm.methods.base import Share, Training
 from sfddm.runtime.errors import SfddmError
 from sfddm.sampling.sections import PairSampling, RowSampling
@@ -46,7 +50,8 @@ def class_partition(spec: Spec, row: str) -> ClassPartition:
     share = shared_classes(spec, row)
     if share is None or spec.network.classes is None:
         raise SfddmError(f"{spec.name}: the students of {row} do not share the classes; there is nothing to partition")
-    return ClassPartition(share, spec.network.classes, spec.evaluation)
+    extraction = Extraction(**{name: getattr(spec.evaluation, name) for name in Extraction.model_fields})
+    return ClassPartition(share, spec.network.classes, extraction)
 
 
 def shared_classes(spec: Spec, row: str) -> Share | None:
@@ -96,3 +101,41 @@ def row_sampling(spec: Spec, row: str, steps: int) -> RowSampling:
 def image_shape(spec: Spec) -> tuple[int, int, int]:
     """Return (C, H, W) of an image."""
     return spec.data.channels, spec.data.image_size, spec.data.image_size
+
+
+def scoring(spec: Spec) -> Scoring:
+    """Return what the stages ``reference`` and ``evaluate`` compute with."""
+    return Scoring(**_evaluation_fields(spec, Scoring))
+
+
+def measurement(spec: Spec, name: str, row: str, steps: int) -> Any:
+    """Return what a measurement of a row computes with, of the measurement's own ``Section``.
+
+    Raises:
+        SfddmError: there is no such measurement, or the row cannot be measured so.
+    """
+    kind = find_measurement(name).Section
+    fields = _evaluation_fields(spec, kind)
+    if "student" in kind.model_fields:
+        fields |= _sampling_fields(spec, name, row, steps)
+    return kind(**fields)
+
+
+def _evaluation_fields(spec: Spec, kind: type[Any]) -> dict[str, Any]:
+    """Return the fields of a section that the spec has."""
+    data = {"data_label": spec.data.label, "image_size": spec.data.image_size, "channels": spec.data.channels}
+    known = dict(spec.evaluation) | data | {"classes": spec.network.classes}
+    return {name: known[name] for name in kind.model_fields if name in known}
+
+
+def _sampling_fields(spec: Spec, name: str, row: str, steps: int) -> dict[str, Any]:
+    student = row_sampling(spec, row, steps)
+    if student.index_set is None:
+        raise SfddmError(f"evaluation.{name}: {row} has no index set without its file; leave it out")
+    references = [other for other in spec.methods if spec.method(other).is_reference]
+    lengths = [spec.plan(other, length).index_set or () for other in references for length in spec.steps_of(other)]
+    return {
+        "student": student,
+        "teacher_guidance_scale": spec.methods[row].guidance_scale,
+        "teacher_index_set": max(lengths, key=len, default=None),
+    }

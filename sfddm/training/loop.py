@@ -96,7 +96,6 @@ def train(
     """
     accelerator = Accelerator(mixed_precision=options.mixed_precision, cpu=device.type == "cpu")
     state = _make_state(objective.to(device).train(), options)
-    student, network = objective.student, objective.student.network
     first, seconds_before = load_checkpoint(checkpoint, objective, state.optimizer, state.average)
     total = step_count(options, len(images))
     if first > total:
@@ -104,45 +103,59 @@ def train(
             f"{checkpoint}: not a checkpoint of this training (step {first} of {total}); delete it to start over"
         )
     if options.compile:
-        student.compile_network()
-    known = None if student.classes is None else _known_labels(labels, student.classes)
+        objective.student.compile_network()
+    known = _known_labels(labels, objective.student.classes)
     share = slice(accelerator.process_index, None, accelerator.num_processes)
-    source = _Batches(
-        Feed(images, known, options.batch_size, seeds.batches, options.shuffle, device),
-        pairs,
-        seeds,
-        objective,
-        options,
-        share,
-    )
+    feed = Feed(images, known, options.batch_size, seeds.batches, options.shuffle, device)
+    source = _Batches(feed, pairs, seeds, objective, options, share)
+    run = _Run(accelerator, state, source, options, total, title)
     started = saved = time.monotonic()
     with Progress(title, total, options.batch_size, first) as progress:
         for step in range(first, total):
-            batch, draws = source.batch(step)
-            with accelerator.autocast():
-                loss = objective(batch, draws)
-            accelerator.backward(loss.total)
-            state.average_gradients(accelerator)
-            norm = state.clip(options.gradient_clip or math.inf)
             now, stop = time.monotonic(), step + 1 == stop_after
             save = (now - saved > options.checkpoint_seconds or stop) and accelerator.is_main_process
             show = progress.due(step + 1) and accelerator.is_main_process
-            if device.type == "cpu" or show or save:  # elsewhere a look at the loss makes the host wait
-                _check_finite(loss.total, norm, title, step)
-            state.update(step, learning_rate(options, step, total), loss.trains_student)
+            # On an accelerator a look at the loss makes the host wait.
+            loss = run.step(step, look=device.type == "cpu" or show or save)
             if show:
-                progress.show(step + 1, loss=loss.total.item())
+                progress.show(step + 1, loss=loss.item())
             if save:
-                spent = seconds_before + now - started
+                spent = seconds_before + time.monotonic() - started
                 save_checkpoint(checkpoint, objective, state.optimizer, state.average, step=step + 1, seconds=spent)
                 saved = now
             if stop:
                 break
-    _check_weights(network, title)
+    _check_weights(objective.student.network, title)
     if state.average is not None:
         state.average.copy_to_network()
     seconds = seconds_before + time.monotonic() - started
     return TrainingResult(total, total * options.batch_size, seconds)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A training under way."""
+
+    accelerator: Accelerator
+    state: _State
+    source: _Batches
+    options: TrainingOptions
+    total: int
+    title: str
+
+    def step(self, step: int, *, look: bool) -> Tensor:
+        """Take one step and return its loss; ``look`` checks that it is finite before anything is updated."""
+        batch, draws = self.source.batch(step)
+        with self.accelerator.autocast():
+            loss = self.state.objective(batch, draws)
+        self.accelerator.backward(loss.total)
+        self.state.average_gradients(self.accelerator)
+        norm = self.state.clip(self.options.gradient_clip or math.inf)
+        if look:
+            _check_finite(loss.total, norm, self.title, step)
+        self.state.update(step, learning_rate(self.options, step, self.total), loss.trains_student)
+        total: Tensor = loss.total
+        return total
 
 
 @dataclass(frozen=True)
@@ -224,12 +237,14 @@ def _make_state(objective: Objective, options: TrainingOptions) -> _State:
     return _State(objective, optimizer, average)
 
 
-def _known_labels(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """Return the labels with "no class", n, where there is none.
+def _known_labels(labels: NDArray[np.int64], classes: int | None) -> NDArray[np.int64] | None:
+    """Return the labels with "no class", n, where there is none; None for a network without classes.
 
     Raises:
         SfddmError: a label is n or more.
     """
+    if classes is None:
+        return None
     if len(labels) and labels.max() >= classes:
         raise SfddmError(f"network.classes: {classes} classes, but the data has the label {labels.max()}")
     return np.where(labels < 0, classes, labels)

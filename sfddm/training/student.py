@@ -48,39 +48,26 @@ def train_student(
     teacher, teacher_card = load_model(inputs.teacher)
     _check_model(inputs.teacher, teacher_card, stage.learns_from, who)
     start, start_card = _load_start(inputs.start, stage)
-    classes = None
-    if training.share is not None:
-        classes = read_partition(
-            _needed(inputs.partition, f"{who}: shares the classes; give --partition"), training.share
-        )
+    classes = _classes_of(stage, inputs)
     key = stage.key | {"teacher": teacher_card["depends_on"], "classes": classes, "data": store.digest}
     key |= {"start": start_card["depends_on"]} if start_card else {}
     key |= {"pairs": read_json(inputs.pairs / "pairs.json")} if training.pairs and inputs.pairs else {}
     student = make_student(stage, teacher, start)
     frozen = FrozenDenoiser(teacher.to(device), stage.method.guidance_scale)
     objective = make_objective(stage, student, frozen, inputs.start)
-    pairs = None
-    if training.pairs:
-        folder = _needed(inputs.pairs, f"{who}: compares with the teacher's images; give --pairs")
-        pairs = PairsFeed(folder, stage.options.batch_size, derived_seed(stage.seed, who_of(stage), "pairs"), device)
-        if classes is not None and training.share is not None and training.share.of_pairs:
-            pairs.keep(classes)
     checkpoint = (state or Path("reports/state")) / digest_of(key)[:16] / "checkpoint.safetensors"
     images, labels = _images_of_classes(store, classes)
-    seeds = Seeds(
-        derived_seed(stage.seed, who_of(stage)),
-        derived_seed(stage.seed, stage.method.method, training.name, "further"),
-    )
+    further = derived_seed(stage.seed, stage.method.method, training.name, "further")
     result = train(
         objective,
         images,
         labels,
         stage.options,
-        seeds=seeds,
+        seeds=Seeds(derived_seed(stage.seed, who_of(stage)), further),
         checkpoint=checkpoint,
         device=device,
         title=stage.origin.title,
-        pairs=pairs,
+        pairs=_pairs_of(stage, inputs, classes, device),
     )
     if not writes:
         return
@@ -93,6 +80,26 @@ def train_student(
     }
     save_model(out, student, card | facts, objective.auxiliary if len(objective.auxiliary) else None)
     checkpoint.unlink(missing_ok=True)
+
+
+def _classes_of(stage: StudentTraining, inputs: StudentInputs) -> tuple[int, ...] | None:
+    share = stage.training.share
+    if share is None:
+        return None
+    return read_partition(_needed(inputs.partition, f"{who_of(stage)}: shares the classes; give --partition"), share)
+
+
+def _pairs_of(
+    stage: StudentTraining, inputs: StudentInputs, classes: tuple[int, ...] | None, device: torch.device
+) -> PairsFeed | None:
+    training = stage.training
+    if not training.pairs:
+        return None
+    folder = _needed(inputs.pairs, f"{who_of(stage)}: compares with the teacher's images; give --pairs")
+    pairs = PairsFeed(folder, stage.options.batch_size, derived_seed(stage.seed, who_of(stage), "pairs"), device)
+    if classes is not None and training.share is not None and training.share.of_pairs:
+        pairs.keep(classes)
+    return pairs
 
 
 def who_of(stage: StudentTraining) -> str:

@@ -16,7 +16,8 @@ from support.point_runs import collected as collected_points
 from support.report_runs import make_runs, make_spec
 
 from sfddm.report.collect import collect
-from sfddm.report.render import read_content, render, render_html
+from sfddm.report.content import read_content
+from sfddm.report.render import render, render_html
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from support.exact_networks import tiny_denoiser
-from tiny_data import LABELS, pictures
+from support.tiny_data import LABELS, pictures
 
 from sfddm.data.store import open_store, write_store
 from sfddm.diffusion.schedule import make_schedule

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 from scipy.linalg import sqrtm
+from support.pages import parse
 from support.point_runs import FILE, SPEC, collected, make_spec, points
 
 from sfddm.data.fetch import fetch
+from sfddm.data.gaussians import petals
 from sfddm.data.spec import DataSpec
 from sfddm.data.store import open_store
-from sfddm.diffusion.gaussians import petals
 from sfddm.evaluation.agreement import measure_agreement
 from sfddm.evaluation.figures import figures_of
 from sfddm.evaluation.frechet import frechet_by_block, real_side
@@ -26,10 +27,11 @@ from sfddm.evaluation.intervals import Blocks
 from sfddm.evaluation.metrics import reference_statistics
 from sfddm.extractors.extract import extract_features
 from sfddm.extractors.points import LENGTH, coordinates_of, fourier_features
-from sfddm.records.record import sample_grid
+from sfddm.records.pictures import sample_grid
 from sfddm.report.collect import KEPT_POINTS, _first_samples
+from sfddm.report.content import read_content
 from sfddm.report.points import are_points, panel, share_near
-from sfddm.report.render import read_content, render_html
+from sfddm.report.render import render_html
 from sfddm.runtime.errors import SfddmError
 from sfddm.spec.load import parse_spec
 
@@ -157,7 +159,7 @@ def test_agreement_of_points_is_the_l1_distance_alone(tmp_path: Path) -> None:
 
 def test_evaluating_points_imports_no_torch_fidelity() -> None:
     script = (
-        "import sys, numpy as np; from sfddm.spec.experiment import load_spec; import sfddm.evaluation.score; "
+        "import sys, numpy as np; from sfddm.spec.load import load_spec; import sfddm.evaluation.score; "
         "from sfddm.evaluation.figures import figures_of; "
         "from sfddm.evaluation.metrics import reference_statistics; "
         "x = np.random.default_rng(0).normal(size=(100, 2)).astype('float32'); "
@@ -178,27 +180,27 @@ def test_more_points_than_images_are_kept(tmp_path: Path) -> None:
 
 def test_a_panel_draws_each_point_where_it_is_and_says_so() -> None:
     some = np.array([[0, 0], [255, 255], [10, 200]], np.uint8).reshape(3, 1, 1, 2)
-    drawn = panel(some, some[:2], "A <row>", 1)["svg"]
-    dots = [re.findall(r"M(\d+) (\d+)h0", path) for path in re.findall(r'd="([^"]*)"', drawn)]
+    drawn = parse(panel(some, some[:2], "A <row>", 1)["svg"])
+    dots = [re.findall(r"M(\d+) (\d+)h0", path) for path in drawn.values("d")]
     assert dots == [[("0", "255"), ("255", "0")], [("0", "255"), ("255", "0"), ("10", "55")]]  # y points upwards
-    assert "A &lt;row&gt;, 1 step: 3 points" in drawn
-    assert "67 % of them within 0.03 of one of 2 real points" in drawn
+    (described,) = drawn.values("aria-label")
+    assert "A <row>, 1 step: 3 points" in described
+    assert "67 % of them within 0.03 of one of 2 real points" in described
     assert share_near(some, some[:1]) == pytest.approx(1 / 3)
 
 
 def test_the_report_shows_scatter_plots_and_the_l1_distance(tmp_path: Path) -> None:
     content = read_content([collected(tmp_path)], tmp_path / "none")
-    page = render_html(content)
-    plots = re.findall(r'<svg class="points".*?</svg>', page, re.DOTALL)
+    page = parse(render_html(content))
+    plots = page.every("svg", class_="points")
     assert len(plots) == 3
-    assert all('role="img" aria-label="' in plot for plot in plots)
-    assert [plot.count("h0") for plot in plots] == [500, 1000, 1000]
-    assert "data:image/png" not in page
-    assert "12.3" in page
-    agreement = page[page.index('<section id="agreement"') :]
+    assert all(plot.attributes["role"] == "img" and plot.attributes["aria-label"] for plot in plots)
+    assert [sum(d.count("h0") for d in plot.values("d")) for plot in plots] == [500, 1000, 1000]
+    assert not page.every("img")
+    assert "12.3" in page.text
+    agreement = page.one("section", id="agreement").text
     assert "1 of 1 by L1 distance" in agreement
-    assert "PSNR" not in agreement[: agreement.index("</section>")]
-    picture = sample_grid(content)
+    assert "PSNR" not in agreement
+    picture = sample_grid(content, 100_000)
     assert picture is not None
     assert picture.startswith(b"\x89PNG")
-    assert len(picture) < 100_000

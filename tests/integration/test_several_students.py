@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,22 @@ from support.several_students import make_spec
 from sfddm.data.fetch import fetch
 from sfddm.diffusion.index_sets import make_index_set
 from sfddm.evaluation.by_class import figures_by_class
+from sfddm.evaluation.class_partition import write_partition
 from sfddm.evaluation.metrics import reference_statistics
 from sfddm.evaluation.reference import write_reference
 from sfddm.evaluation.score import open_labels, score
-from sfddm.methods.base import Sampler
+from sfddm.networks.denoiser import FrozenDenoiser
 from sfddm.networks.model_folder import load_auxiliary, load_model
 from sfddm.runtime.errors import SfddmError
 from sfddm.samplers.base import sample
+from sfddm.samplers.ddim import DDIM as DDIMSampler
 from sfddm.sampling.images import flops, sample_row
 from sfddm.sampling.pairs import write_pairs
 from sfddm.spec.experiment import TEACHER, Model, Spec
+from sfddm.spec.stages import class_partition, student_training, teacher_training
 from sfddm.training.pairs import PairsFeed
-from sfddm.training.student import distill_fold
+from sfddm.training.sections import StudentInputs
+from sfddm.training.student import make_objective, train_student
 from sfddm.training.teacher import train_teacher
 
 CPU = torch.device("cpu")
@@ -41,24 +46,26 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Spec, Path]:
     """Train everything that the spec asks for, as the DAG does."""
     spec, root = make_spec(), tmp_path_factory.mktemp("plane")
     fetch(spec.data, root / "data")
-    train_teacher(spec, 0, root / "data", folder(root, TEACHER), state=root / "state", device=CPU)
+    train_teacher(teacher_training(spec, 0), root / "data", folder(root, TEACHER), state=root / "state", device=CPU)
     write_pairs(spec, 0, folder(root, TEACHER), root / "pairs", device=CPU)
-    for row, steps in spec.rows():
-        for fold in spec.method(row).folds(steps):
-            distill_fold(
-                spec,
-                row,
-                fold.name,
-                0,
-                folder(root, spec.teacher_of(row, fold.name)),
-                root / "data",
-                root / row / fold.name,
-                state=root / "state",
-                device=CPU,
-                start_folder=root / row / fold.start if fold.start else None,
-                pairs_folder=root / "pairs",
-            )
+    write_partition(class_partition(spec, "msd"), root / "data", root / "msd.json")
+    for row in spec.methods:
+        for name in spec.trainings(row):
+            inputs = inputs_of(spec, root, row, name)
+            stage = student_training(spec, row, name, 0)
+            train_student(stage, inputs, root / row / name, state=root / "state", device=CPU)
     return spec, root
+
+
+def inputs_of(spec: Spec, root: Path, row: str, name: str) -> StudentInputs:
+    training = spec.training(row, name)
+    return StudentInputs(
+        data=root / "data",
+        teacher=folder(root, spec.teacher_of(row, name)),
+        start=root / row / training.start if training.start else None,
+        pairs=root / "pairs",
+        partition=root / "msd.json" if training.share else None,
+    )
 
 
 def card_of(root: Path, row: str, fold: str) -> dict[str, Any]:
@@ -75,7 +82,7 @@ def test_pairs_are_the_teachers_images_from_noise_that_no_score_is_measured_on(t
     with torch.no_grad():
         given = teacher.eval().given(pairs.labels)
         again = sample(
-            given, make_index_set("linspace", 64, 4), Sampler("ddim", 0.0, True), pairs.noise, lambda k: pairs.noise
+            given, make_index_set("linspace", 64, 4), DDIMSampler(0.0, True), pairs.noise, lambda k: pairs.noise
         )
     assert torch.allclose(again, pairs.images, atol=1e-3), "float16 on disk"
     from sfddm.diffusion.randomness import initial_noise
@@ -107,14 +114,16 @@ def test_each_student_learns_its_classes_and_its_range_and_from_whom_it_should(t
 def test_a_stage_goes_on_with_the_fake_scores_of_the_one_before(trained: tuple[Spec, Path]) -> None:
     spec, root = trained
     teacher, _ = load_model(folder(root, TEACHER))
-    method, fold = spec.method("msd"), spec.fold("msd", "1.adm-0")
-    companions = method.companions(fold, teacher, teacher)
-    assert companions is not None
-    fresh = {name: value.clone() for name, value in companions.state_dict().items()}
-    load_auxiliary(root / "msd" / "1.dm-0", companions)
-    loaded = companions.state_dict()
+    stage, before = student_training(spec, "msd", "1.adm-0", 0), root / "msd" / "1.dm-0"
+    fresh, loaded = (
+        dict(make_objective(stage, teacher, FrozenDenoiser(teacher), start).auxiliary.state_dict())
+        for start in (None, before)
+    )
     assert not torch.equal(loaded["fake.network.enter.weight"], fresh["fake.network.enter.weight"])
     assert torch.equal(loaded["critic.out.weight"], fresh["critic.out.weight"]), "DM has no critic"
+    kept = torch.nn.ModuleDict({"fake": load_model(folder(root, TEACHER))[0]})
+    load_auxiliary(before, kept)
+    assert torch.equal(loaded["fake.network.enter.weight"], kept.state_dict()["fake.network.enter.weight"])
 
 
 def test_together_they_make_every_class_and_are_scored_class_by_class(
@@ -180,40 +189,31 @@ def test_guidance_changes_what_is_sampled(trained: tuple[Spec, Path], tmp_path: 
 def test_a_stage_trained_again_has_the_same_weights(trained: tuple[Spec, Path], tmp_path: Path) -> None:
     spec, root = trained
     again = tmp_path / "again"
-    distill_fold(
-        spec, "msd", "1.adm-0", 0, folder(root, TEACHER), root / "data", again, state=tmp_path / "state", device=CPU,
-        start_folder=root / "msd" / "1.dm-0", pairs_folder=root / "pairs",
-    )  # fmt: skip
+    stage, inputs = student_training(spec, "msd", "1.adm-0", 0), inputs_of(spec, root, "msd", "1.adm-0")
+    train_student(stage, inputs, again, state=tmp_path / "state", device=CPU)
     assert_same_weights(*(dict(load_model(f)[0].network.state_dict()) for f in (again, root / "msd" / "1.adm-0")))
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ({"start_folder": None}, r"starts from fold 1\.dm-0; give --start"),
-        ({"pairs_folder": None}, r"compares with the teacher's images; give --pairs"),
-        ({"start_folder": "msd/1.dm-1"}, r"holds msd 1\.dm-1, but msd 1\.adm-0 needs msd 1\.dm-0"),
+        ({"start": None}, r"starts from fold 1\.dm-0; give --start"),
+        ({"pairs": None}, r"compares with the teacher's images; give --pairs"),
+        ({"partition": None}, r"msd 1\.adm-0: shares the classes; give --partition"),
+        ({"partition": "pairs/pairs.json"}, r"pairs\.json: not a partition written by `sfddm partition`"),
+        ({"start": "msd/1.dm-1"}, r"holds msd 1\.dm-1, but msd 1\.adm-0 needs msd 1\.dm-0"),
+        ({"teacher": "trajectory/8"}, r"holds trajectory 8, but msd 1\.adm-0 needs teacher teacher"),
     ],
 )
-def test_a_missing_or_wrong_start_is_refused(
+def test_a_missing_or_wrong_input_is_refused(
     trained: tuple[Spec, Path], tmp_path: Path, arguments: dict[str, Any], reason: str
 ) -> None:
     spec, root = trained
-    given: dict[str, Any] = {"start_folder": "msd/1.dm-0", "pairs_folder": "pairs"} | arguments
-    given = {name: None if place is None else root / place for name, place in given.items()}
+    changes = {name: None if place is None else root / place for name, place in arguments.items()}
+    inputs = replace(inputs_of(spec, root, "msd", "1.adm-0"), **changes)
     with pytest.raises(SfddmError, match=reason):
-        distill_fold(
-            spec,
-            "msd",
-            "1.adm-0",
-            0,
-            folder(root, TEACHER),
-            root / "data",
-            tmp_path / "m",
-            state=None,
-            device=CPU,
-            **given,
-        )
+        train_student(student_training(spec, "msd", "1.adm-0", 0), inputs, tmp_path / "m", state=None, device=CPU)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_a_missing_or_wrong_start_is_refused(
         ({"ddim": {"student_of": "one-to-many"}, "one-to-many": {}}, "one-to-many at 8 steps is several students"),
         (
             {"ddim": {"student_of": "trajectory"}, "trajectory": {"index_set": "quadratic"}},
-            "the student of trajectory does not stand for all of this row's 8 steps",
+            "the student of trajectory is no model at all of this row's 8 steps",
         ),
         ({"multi-student": {"students": 2, "steps": [2]}}, "a student makes an image in 1 step, not in 2"),
     ],

@@ -13,9 +13,12 @@ import yaml
 from support.several_students import make_spec
 
 from sfddm.data.fetch import fetch
+from sfddm.evaluation.class_partition import write_partition
 from sfddm.networks.model_folder import load_auxiliary, load_model
 from sfddm.sampling.pairs import write_pairs
-from sfddm.training.student import distill_fold
+from sfddm.spec.stages import class_partition, student_training, teacher_training
+from sfddm.training.sections import StudentInputs
+from sfddm.training.student import train_student
 from sfddm.training.teacher import train_teacher
 
 pytestmark = pytest.mark.slow
@@ -29,17 +32,17 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
     (tmp_path / "plane.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json", exclude_unset=True)))
     fetch(spec.data, tmp_path / "data")
     teacher, pairs = tmp_path / "teacher", tmp_path / "pairs"
-    train_teacher(spec, 0, tmp_path / "data", teacher, state=tmp_path / "state", device=CPU)
+    train_teacher(teacher_training(spec, 0), tmp_path / "data", teacher, state=tmp_path / "state", device=CPU)
     write_pairs(spec, 0, teacher, pairs, device=CPU)
     one, two = tmp_path / "one", tmp_path / "two"
-    distill_fold(
-        spec, "msd", "1.dm-0", 0, teacher, tmp_path / "data", one, state=tmp_path / "state", device=CPU,
-        pairs_folder=pairs,
-    )  # fmt: skip
+    partition = tmp_path / "partition.json"
+    write_partition(class_partition(spec, "msd"), tmp_path / "data", partition)
+    inputs = StudentInputs(tmp_path / "data", teacher, pairs=pairs, partition=partition)
+    train_student(student_training(spec, "msd", "1.dm-0", 0), inputs, one, state=tmp_path / "state", device=CPU)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     launcher += ["-m", "sfddm.cli"]
     options = {"--method": "msd", "--fold": "1.dm-0", "--seed": "0", "--teacher": teacher, "--pairs": pairs}
-    options |= {"--data": tmp_path / "data", "--out": two, "--state": tmp_path / "state-of-two"}
+    options |= {"--partition": partition, "--data": tmp_path / "data", "--out": two, "--state": tmp_path / "state-two"}
     words = [str(word) for pair in options.items() for word in pair]
     environment = dict(os.environ) | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sfddm.diffusion.gaussians import Mixture, posterior_mean
+from sfddm.data.gaussians import Mixture, posterior_mean
 from sfddm.diffusion.process import Prediction
 from sfddm.diffusion.schedule import Float64
 

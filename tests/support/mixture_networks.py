@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sfddm.diffusion.gaussians import Mixture, posterior_mean
+from sfddm.data.gaussians import Mixture, posterior_mean
 from sfddm.diffusion.schedule import Schedule, make_schedule
 from sfddm.networks.base import Condition, Network
 from sfddm.networks.denoiser import Denoiser

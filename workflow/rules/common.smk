@@ -7,12 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
+from sfddm.evaluation.measurements.base import Measurement, find_measurement, option_of
 from sfddm.methods.base import Method, Training
 from sfddm.runtime import fork_server
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import digest_of
 from sfddm.runtime.machine import available_cores
 from sfddm.runtime.provenance import ROOT, code_digest
+from sfddm.runtime.registry import entries
 from sfddm.spec import dependencies, stages
 from sfddm.spec.experiment import TEACHER, Spec
 from sfddm.spec.load import load_spec
@@ -129,7 +131,8 @@ def depends(kind: str, *names: str, **fixed):
             give_up(str(error))
 
     def of(wildcards) -> dependencies.Dependencies:
-        values = tuple(wildcards["method" if name == "row" else name] for name in names)
+        wanted = {"row": "method", "name": "measurement"}
+        values = tuple(wildcards[wanted.get(name, name)] for name in names)
         return of_values(wildcards.experiment, values)
 
     return of
@@ -149,7 +152,8 @@ DATA, TEACHERS = depends("data"), depends("teacher", "seed")
 STUDENTS, PAIRS = depends("student", "row", "fold", "seed"), depends("pairs", "seed")
 PARTITIONS, SAMPLES = depends("partition", "row"), depends("samples", "row", "steps")
 INDEX_SETS = depends("index_set", "row", "steps")
-SCORES = depends("scores", module="sfddm.evaluation.score")
+REFERENCE, SCORES = depends("reference"), depends("score")
+MEASUREMENTS = depends("measurement", "name", "row", "steps")
 
 
 def whole_spec(wildcards) -> str:
@@ -238,7 +242,7 @@ def partition_of_fold(wildcards) -> list[str]:
 
 def option(name: str, folders) -> str:
     """Return a command line's part that names folders: the option once for each."""
-    return " ".join(f"{name} {folder}" for folder in ([folders] if isinstance(folders, str) else folders))
+    return " ".join(f"{name} {folder}" for folder in ([folders] if isinstance(folders, str | Path) else folders))
 
 
 def folder_of(experiment: str, seed: str | int, model) -> str:
@@ -266,13 +270,41 @@ def row_files(wildcards, name: str) -> list[str]:
     return [f"{place}/seed-{seed}/{row}/steps-{steps}/{name}" for seed in spec.seeds for row, steps in spec.rows()]
 
 
-def measured_rows(wildcards, key: str, name: str, every_seed: bool) -> list[str]:
-    """Return the files of one further measurement, for the rows that ``evaluation.{key}`` lists, at the spec's steps."""
+def measured_files(wildcards) -> list[str]:
+    """Return the files of all further measurements of an experiment."""
     spec = spec_of(wildcards.experiment)
-    seeds = spec.seeds if every_seed else spec.seeds[:1]
+    return [
+        f"reports/runs/{wildcards.experiment}/seed-{seed}/{row}/steps-{steps}/{name}.{ending}"
+        for name in spec.evaluation.measured
+        for seed in (spec.seeds if find_measurement(name).every_seed else spec.seeds[:1])
+        for row, steps in spec.measured_rows(name)
+        for ending in ("json", "npz")
+    ]
+
+
+def measurement_inputs(wildcards) -> dict:
+    """Return the files that a measurement of a row needs, each under the name of its need."""
     place = f"reports/runs/{wildcards.experiment}"
-    chosen = [(row, steps) for row, steps in spec.measured_rows(key)]
-    return [f"{place}/seed-{seed}/{row}/steps-{steps}/{name}" for seed in seeds for row, steps in chosen]
+    row = f"{place}/seed-{wildcards.seed}/{wildcards.method}/steps-{wildcards.steps}"
+    files = {
+        "samples": lambda: [f"{row}/samples.npy", f"{row}/labels.npy"],
+        "teacher_samples": lambda: teacher_images(wildcards),
+        "reference": lambda: f"{place}/reference/features.npz",
+        "data": lambda: f"{place}/data",
+        "models": lambda: sampled_models(wildcards),
+        "teacher": lambda: f"{place}/seed-{wildcards.seed}/teacher/model",
+    }
+    return {need: files[need]() for need in find_measurement(wildcards.measurement).needs}
+
+
+def measurement_options(wildcards, input) -> str:
+    """Return the command line's part that names what a measurement needs."""
+    given = {need: getattr(input, need) for need in find_measurement(wildcards.measurement).needs}
+    if "reference" in given:
+        given["reference"] = Path(given["reference"]).parent
+    if "samples" in given:
+        given["samples"] = given["samples"][0]  # the labels lie beside them
+    return " ".join(option(option_of(need), files) for need, files in given.items())
 
 
 def teacher_images(wildcards) -> str:

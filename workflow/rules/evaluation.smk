@@ -16,8 +16,8 @@ rule reference:
         gpu=accelerators(),
         mem_mb=2000,
     params:
-        spec=section(SCORES),
-        code=code(depends("scores", module="sfddm.evaluation.reference")),
+        spec=section(REFERENCE),
+        code=code(REFERENCE),
         out=subpath(output.score, parent=True),
     shell:
         "sfddm reference params/{wildcards.experiment}.yaml --data {input.data} --out {params.out}"
@@ -74,76 +74,27 @@ rule evaluate:
         " --out {output} --threads {threads} 2>&1 | tee -i {log}"
 
 
-rule agree:
+rule measure:
     input:
-        images=rules.sample.output.images,
-        teacher=teacher_images,
+        unpack(measurement_inputs),
     output:
-        f"{SEED}/{{method}}/steps-{{steps}}/agreement.json",
+        figures=f"{SEED}/{{method}}/steps-{{steps}}/{{measurement}}.json",
+        arrays=f"{SEED}/{{method}}/steps-{{steps}}/{{measurement}}.npz",
+    wildcard_constraints:
+        measurement="|".join(entries("sfddm.evaluation.measurements", Measurement)),
     log:
-        "reports/logs/{experiment}/seed-{seed}/{method}/agree-{steps}.log",
+        "reports/logs/{experiment}/seed-{seed}/{method}/{measurement}-{steps}.log",
     benchmark:
-        "reports/benchmarks/{experiment}/seed-{seed}/{method}/agree-{steps}.tsv"
+        "reports/benchmarks/{experiment}/seed-{seed}/{method}/{measurement}-{steps}.tsv"
     threads: 1
     resources:
         gpu=accelerators(),
         mem_mb=2000,
     params:
-        spec=section(SCORES),
-        code=code(depends("scores", module="sfddm.evaluation.agreement")),
+        spec=section(MEASUREMENTS),
+        code=code(MEASUREMENTS),
+        inputs=measurement_options,
     shell:
-        "sfddm agree params/{wildcards.experiment}.yaml --samples {input.images} --teacher-samples {input.teacher}"
-        " --out {output} --threads {threads} 2>&1 | tee -i {log}"
-
-
-rule audit:
-    input:
-        images=rules.sample.output.images,
-        features=rules.reference.output.features,
-        data=f"{RUN}/data",
-    output:
-        f"{SEED}/{{method}}/steps-{{steps}}/audit.json",
-    log:
-        "reports/logs/{experiment}/seed-{seed}/{method}/audit-{steps}.log",
-    benchmark:
-        "reports/benchmarks/{experiment}/seed-{seed}/{method}/audit-{steps}.tsv"
-    threads: 1
-    resources:
-        gpu=accelerators(),
-        mem_mb=2000,
-    params:
-        spec=section(SCORES),
-        code=code(depends("scores", module="sfddm.evaluation.audit")),
-        reference=subpath(input.features, parent=True),
-    shell:
-        "sfddm audit params/{wildcards.experiment}.yaml --samples {input.images} --reference {params.reference}"
-        " --data {input.data} --out {output} --threads {threads} 2>&1 | tee -i {log}"
-
-
-rule interpolate:
-    input:
-        models=sampled_models,
-        teacher=f"{SEED}/teacher/model",
-        features=rules.reference.output.features,
-    output:
-        figures=f"{SEED}/{{method}}/steps-{{steps}}/interpolation/interpolation.json",
-        strips=f"{SEED}/{{method}}/steps-{{steps}}/interpolation/strips.npz",
-    log:
-        "reports/logs/{experiment}/seed-{seed}/{method}/interpolate-{steps}.log",
-    benchmark:
-        "reports/benchmarks/{experiment}/seed-{seed}/{method}/interpolate-{steps}.tsv"
-    threads: 1
-    resources:
-        gpu=accelerators(),
-        mem_mb=2000,
-    params:
-        spec=section(SAMPLES),
-        protocol=section(SCORES),
-        code=code(depends("scores", module="sfddm.evaluation.interpolation")),
-        models=lambda wildcards, input: option("--model", input.models),
-        reference=subpath(input.features, parent=True),
-        out=subpath(output.figures, parent=True),
-    shell:
-        "sfddm interpolate params/{wildcards.experiment}.yaml --method {wildcards.method} --steps {wildcards.steps}"
-        " {params.models} --teacher {input.teacher} --reference {params.reference} --out {params.out}"
+        "sfddm measure params/{wildcards.experiment}.yaml --measurement {wildcards.measurement}"
+        " --method {wildcards.method} --steps {wildcards.steps} {params.inputs} --out {output.figures}"
         " --threads {threads} 2>&1 | tee -i {log}"

@@ -9,11 +9,7 @@ rule collect:
         images=lambda wildcards: row_files(wildcards, "samples.npy"),
         costs=lambda wildcards: row_files(wildcards, "samples.json"),
         scores=lambda wildcards: row_files(wildcards, "score.json"),
-        agreements=lambda wildcards: measured_rows(wildcards, "agreement", "agreement.json", every_seed=True),
-        audits=lambda wildcards: measured_rows(wildcards, "audit", "audit.json", every_seed=False),
-        paths=lambda wildcards: measured_rows(
-            wildcards, "interpolation", "interpolation/interpolation.json", every_seed=False
-        ),
+        measurements=measured_files,
     output:
         metrics=f"{RUN}/collected/metrics.json",
         samples=f"{RUN}/collected/samples.npz",

@@ -1,4 +1,4 @@
-"""Points in the plane, drawn from the mixture of ``sfddm.diffusion.gaussians.petals`` and kept as images of one pixel.
+"""Points in the plane, drawn from the mixture of ``sfddm.data.gaussians.petals`` and kept as images of one pixel.
 
 Channel 0 is x, channel 1 is y. The store keeps 256 levels over [-1, 1], 2/255 apart, so that rounding moves a
 coordinate by at most 1/255, a tenth of a component's deviation.
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from sfddm.data.examples import Example, Examples
+from sfddm.data.gaussians import petals, sample_mixture
 from sfddm.data.spec import Source, Split
-from sfddm.diffusion.gaussians import petals, sample_mixture
 from sfddm.diffusion.randomness import derived_seed
 
 

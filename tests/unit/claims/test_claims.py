@@ -3,55 +3,18 @@
 from typing import Any
 
 import pytest
+from support.results import PROTOCOL, part, row
 
 from sfddm.claims import Claim, Verdict, evaluate_claims
-from sfddm.claims.fixed_point import EXPLANATION, UNEXPLAINED, fixed_points
-from sfddm.claims.verdict import Cell, Word, overall
-from sfddm.report.rows import Provenance, Row
-
-PROTOCOL = {"extractor": "inception-v3-compat", "data_label": "CIFAR-10", "generated_images": 50000}
+from sfddm.claims.kinds.base import overall
+from sfddm.results.rows import Row
+from sfddm.results.verdicts import Cell, Word
 
 
-def row(method: str, value: float, steps: int | None = 16, half: float | None = 1.0, **facts: Any) -> Row:
-    content = {
-        "experiment": "one",
-        "method": method,
-        "method_name": method,
-        "role": "method",
-        "title": method.upper(),
-        "metric": "frechet_distance",
-        "label": "FID",
-        "value": value,
-        "low": None if half is None else value - half,
-        "high": None if half is None else value + half,
-        "steps": steps,
-        "seed": 0,
-        "index_set": None if steps is None else list(range(steps)),
-        "folds": 1,
-        "protocol": PROTOCOL,
-    }
-    return Row.model_validate(content | facts)
-
-
-def source(name: str = "one", timesteps: int = 1024) -> Provenance:
-    return Provenance(
-        experiment=name,
-        title=name,
-        notes=(),
-        spec={"schedule": {"timesteps": timesteps}, "evaluation": {"confidence": 0.95}},
-        spec_digest="ab",
-        commit="c0ffee",
-        data={"label": "CIFAR-10", "sha256": "cd"},  # type: ignore[arg-type]
-        versions={},
-        hardware="2 cores",
-        python="3.12",
-    )
-
-
-def judge(test: dict[str, Any], rows: list[Row], floor: list[Row] | None = None, **facts: Any) -> Verdict:
+def judge(test: dict[str, Any], rows: list[Row], baseline: list[Row] | None = None, **facts: Any) -> Verdict:
     content = {"id": "a", "paper": "P", "reference": "R", "statement": "S.", "test": test} | facts
-    sources = {name: source(name) for name in dict.fromkeys(r.experiment for r in rows)}
-    (verdict,) = evaluate_claims(rows, floor or [], sources, [Claim.model_validate(content)])
+    parts = [part(rows, baseline, name) for name in dict.fromkeys(one.experiment for one in rows)]
+    (verdict,) = evaluate_claims(parts, [Claim.model_validate(content)])
     return verdict
 
 
@@ -83,7 +46,7 @@ def test_one_seed_is_judged_by_whether_the_intervals_are_apart(relation: str, le
     assert (cell.seeds, cell.images, cell.steps, cell.experiment) == (1, 50000, 16, "one")
     assert [number.value for number in cell.numbers] == [left, 10.0]
     assert cell.difference is not None
-    assert cell.difference[0] == pytest.approx(left - 10)
+    assert cell.difference.value == pytest.approx(left - 10)
 
 
 def test_without_an_interval_nothing_is_decided() -> None:
@@ -99,7 +62,9 @@ def test_several_seeds_are_compared_seed_by_seed() -> None:
     (cell,) = verdict.cells
     assert cell.seeds == 3
     # Differences -1, -1.1, -0.9: mean -1, s = 0.1, t_{0.975, 2} = 4.3027.
-    assert cell.difference == pytest.approx((-1.0, -1 - 4.3027 * 0.1 / 3**0.5, -1 + 4.3027 * 0.1 / 3**0.5), abs=1e-4)
+    assert cell.difference is not None
+    found = (cell.difference.value, cell.difference.low, cell.difference.high)
+    assert found == pytest.approx((-1.0, -1 - 4.3027 * 0.1 / 3**0.5, -1 + 4.3027 * 0.1 / 3**0.5), abs=1e-4)
     # The same means with the seeds' differences scattered around 0 decide nothing.
     rows = [row(m, v, seed=s) for s, pair in enumerate([(10.0, 15.0), (30.0, 28.0), (50.0, 50.0)]) for m, v in
             zip("ab", pair, strict=True)]  # fmt: skip
@@ -333,28 +298,3 @@ def test_a_published_figure_stands_beside_a_measured_one_only_under_its_protocol
     assert "not measured at 16 steps" in beside({}, 8).because
     assert "does not say how many images" in beside({}, generated_images=None).because
     assert "no row c was measured" in beside({}, beside={"method": "c"}).because
-
-
-def test_the_fixed_point_is_found_and_explained() -> None:
-    def run(method: str, name: str, value: float, steps: int = 8, **facts: Any) -> list[Row]:
-        facts = {"method_name": name} | facts
-        return [row(method, value, steps, **facts), row(method, -value, steps, metric="kid", label="KID", **facts)]
-
-    teacher = {"options": {"initialisation": "teacher", "conditioning": "teacher-index"}}
-    ddim = run("ddim", "ddim", 5.0) + run("ddim", "ddim", 7.0, 4) + run("ddim", "ddim", 6.0, seed=1)
-    same = run("s", "sfddm", 5.0, **teacher) + run("s", "sfddm", 7.5, 4, **teacher) + run("s", "sfddm", 6.0, seed=1)
-    (point,) = fixed_points(ddim + same)
-    assert (point.student, point.control, point.steps, point.figures) == ("s", "ddim", (8,), 4)
-    assert point.explanation == EXPLANATION
-    assert fixed_points(ddim + run("s", "sfddm", 5.0, index_set=[1])) == []
-    assert (
-        fixed_points(
-            [*ddim, run("s", "sfddm", 5.0)[0], row("s", 1.0, 8, metric="kid", label="KID", method_name="sfddm")]
-        )
-        == []
-    )
-    assert (
-        fixed_points(ddim + run("s", "sfddm", 5.0, options={"initialisation": "random"}))[0].explanation == UNEXPLAINED
-    )
-    one_seed_differs = ddim + run("s", "sfddm", 5.0, **teacher) + run("s", "sfddm", 6.5, seed=1, **teacher)
-    assert fixed_points(one_seed_differs) == []

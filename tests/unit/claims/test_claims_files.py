@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 import yaml
 from rich.console import Console
-from support.pages import Page
+from support.pages import parse
 from support.report_runs import make_runs, make_spec, put_json
 
 from sfddm.claims import load_claims
-from sfddm.claims.model import Invariant
-from sfddm.claims.paths import REALISM
+from sfddm.claims.kinds.without_figures import Invariant
 from sfddm.claims.show import SIGNS, print_claims
 from sfddm.methods import all_methods
 from sfddm.report.collect import collect
-from sfddm.report.metrics_file import read_metrics
 from sfddm.report.render import render
 from sfddm.report.verdicts import typeset
+from sfddm.results.metrics import read_metrics
+from sfddm.results.styles import REALISM
 from sfddm.runtime.errors import SfddmError
 
 ROOT = Path(__file__).parents[3]
@@ -43,6 +43,7 @@ def test_every_paper_is_there_and_every_claim_that_the_report_owes() -> None:
         "Consistency Models",
         "Multi-Student Diffusion Distillation for Better One-Step Generators",
         "One-to-Many Knowledge Distillation",
+        "Samplers without training, as diff-sampler compares them",
         "Trajectory distillation, this project's own",
     ]
     wanted = "below-ddim below-progressive one-fold any-steps one-percent alphas same-noise interpolation concentration"
@@ -76,7 +77,7 @@ def test_every_implementing_method_exists() -> None:
     ("change", "sentence"),
     [
         (lambda c: c["claims"][0].update(colour="red"), "one.yaml: claims.a: colour: unknown key"),
-        (lambda c: c["claims"][0]["test"].update(colour="red"), "one.yaml: claims.a: test.none.colour: unknown key"),
+        (lambda c: c["claims"][0]["test"].update(colour="red"), "one.yaml: claims.a: test.colour: unknown key"),
         (lambda c: c["claims"][0].pop("statement"), "one.yaml: claims.a: statement: this key is missing"),
         (
             lambda c: c["claims"][0].update(paper="Q"),
@@ -87,11 +88,11 @@ def test_every_implementing_method_exists() -> None:
         (lambda c: c["claims"].append(3), "one.yaml: claims.1: must be a mapping"),
         (
             lambda c: c["claims"][0].update(test={"kind": "invariant", "tests": ["somewhere"]}),
-            "one.yaml: claims.a: test.invariant.tests.0: string should match",
+            "one.yaml: claims.a: test.tests.0: string should match",
         ),
         (
             lambda c: c["claims"][0].update(test={"kind": "folds", "left": {}, "equals": 1}),
-            "test.folds.left: give either method, a row's name, or implements",
+            "test.left: give either method, a row's name, or implements",
         ),
     ],
 )
@@ -111,6 +112,44 @@ def test_no_claims_and_no_yaml_are_told(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text("a: [")
     with pytest.raises(SfddmError, match=r"one\.yaml: not a YAML file"):
         load_claims(tmp_path)
+
+
+KIND = """
+from sfddm.claims.kinds.base import ClaimTest, NothingToTest, judged
+from sfddm.claims.selection import Selection
+
+class BelowEveryOther(ClaimTest):
+    name = "below-every-other"
+    left: Selection
+
+    def cells(self, figures):
+        (left,) = figures.select(self.left, "frechet_distance")
+        others = [one for one in figures.all if one.first.metric == left.first.metric and one is not left]
+        return [judged(left, other, left.minus(other), "lower") for other in others]
+
+    def describe(self):
+        return f"{self.left} against every other row"
+"""
+
+
+def test_a_new_kind_of_test_is_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    test = {"kind": "below-every-other", "left": {"method": "ddim", "steps": 4}}
+    content = SMALL | {"claims": [{"id": "a", "statement": "S.", "test": test}]}
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims" / "one.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(SfddmError, match="test: kind: there is no 'below-every-other'; known: ablation, compare"):
+        load_claims(tmp_path / "claims")
+    (tmp_path / "kind.py").write_text(KIND)
+    monkeypatch.setenv("SFDDM_PLUGINS", str(tmp_path / "kind.py"))
+    spec = make_spec(methods={"ddim": {}, "sfddm": {}}, steps=[4])
+    collect(spec, make_runs(spec, tmp_path / "runs"), tmp_path / "collected")
+    print_claims(tmp_path / "collected", as_json=True, claims=tmp_path / "claims")
+    (verdict,) = json.loads(capsys.readouterr().out)
+    assert verdict["tested"] == "ddim (4 steps) against every other row"
+    # DDIM has 90, SFDDM 70, real images against real images 93; each +-1.
+    assert verdict["counts"] == {"reproduced": 1, "contradicted": 1}
 
 
 def add_paths_and_agreement(runs: Path) -> None:
@@ -174,12 +213,12 @@ def test_the_report_shows_verdicts_that_lead_to_their_rows(collected: Path, tmp_
         assert {row["link"] for row in claim["cells"][0]["rows"]} == {f"table.html#{section}"}
     assert claims["sfddm-alphas"]["because"].endswith("at this commit (c0ffee)")
 
-    page = Page((tmp_path / "out" / "table.html").read_text())
-    identifiers = set(page.attributes("id"))
-    links = [address for address in page.attributes("href") if address.startswith("#")]
+    page = parse((tmp_path / "out" / "table.html").read_text())
+    identifiers = set(page.values("id"))
+    links = [address for address in page.values("href") if address.startswith("#")]
     assert {"#row-frechet_distance-sfddm", "#agreement", "#interpolation"} <= set(links)
     assert {link[1:] for link in links} <= identifiers
-    words = " ".join(" ".join(page.words).split())
+    words = page.text
     for word, sign in SIGNS.items():
         assert f"{sign} {word}" in words or not any(claim["verdict"] == word for claim in claims.values())
     assert all(claim["statement"] in words for claim in claims.values())

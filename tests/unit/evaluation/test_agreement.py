@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 from support.score_specs import make_spec
 
-from sfddm.evaluation.agreement import (
+from sfddm.evaluation.measurements.agreement import (
     METRICS,
     PSNR_CEILING,
+    Agreement,
     agreement_rows,
     distance_of_pairs,
-    measure_agreement,
     psnr_of_pairs,
     ssim_of_pairs,
 )
-from sfddm.evaluation.intervals import Blocks
+from sfddm.evaluation.measurements.base import Inputs, write_measurement
+from sfddm.evaluation.sections import Samples
 from sfddm.runtime.errors import SfddmError
+from sfddm.spec import stages
 
 
 def pictures(*shape: int, seed: int = 0) -> np.ndarray:
@@ -80,9 +82,10 @@ def test_distances_of_features_are_euclidean() -> None:
 
 
 def rows_of(samples: np.ndarray, teacher: np.ndarray, blocks: int = 5) -> dict[str, dict[str, float]]:
+    shape = {"image_size": samples.shape[1], "channels": samples.shape[3]}
+    section = Samples(data_label="x", seed=0, confidence=0.95, samples=len(samples), blocks=blocks, **shape)
     features = [some.reshape(len(some), -1).astype(np.float32) for some in (samples, teacher)]
-    rows = agreement_rows(samples, teacher, features[0], features[1], Blocks(len(samples), blocks), 0.95)
-    return {row["metric"]: row for row in rows}
+    return {row.metric: vars(row) for row in agreement_rows(samples, teacher, (features[0], features[1]), section)}
 
 
 def test_the_control_is_the_same_figure_against_the_next_image() -> None:
@@ -124,7 +127,7 @@ def test_identical_sets_stay_finite_and_within_range() -> None:
 
 
 def test_sets_of_different_size_are_refused() -> None:
-    with pytest.raises(ValueError, match="cannot be paired"):
+    with pytest.raises(ValueError, match="could not be broadcast"):
         rows_of(pictures(20, 8, 8, 1), pictures(19, 8, 8, 1))
 
 
@@ -135,8 +138,11 @@ def test_the_stage_writes_figures_with_their_protocol(tmp_path) -> None:
     near = np.clip(digits.astype(int) + pictures(*digits.shape) // 16, 0, 255).astype(np.uint8)
     np.save(tmp_path / "teacher.npy", digits)
     np.save(tmp_path / "student.npy", near)
-    spec = make_spec()
-    measure_agreement(spec, tmp_path / "student.npy", tmp_path / "teacher.npy", tmp_path / "agreement.json")
+    section = stages.measurement(make_spec(), "agreement", "ddim", 4)
+    student, teacher, out = (tmp_path / name for name in ("student.npy", "teacher.npy", "agreement.json"))
+    write_measurement(Agreement, Inputs(section, samples=student, teacher_samples=teacher), out)
+    with np.load(tmp_path / "agreement.npz") as arrays:
+        assert arrays.files == []
     written = json.loads((tmp_path / "agreement.json").read_text())
     rows = {row["metric"]: row for row in written["rows"]}
     assert written["schema"] == 1
@@ -150,5 +156,9 @@ def test_the_stage_writes_figures_with_their_protocol(tmp_path) -> None:
 
     np.save(tmp_path / "short.npy", digits[:59])
     with pytest.raises(SfddmError, match=r"short\.npy: holds 59 images"):
-        measure_agreement(spec, tmp_path / "student.npy", tmp_path / "short.npy", tmp_path / "none.json")
+        write_measurement(
+            Agreement, Inputs(section, samples=student, teacher_samples=tmp_path / "short.npy"), tmp_path / "none.json"
+        )
     assert not (tmp_path / "none.json").exists()
+    with pytest.raises(SfddmError, match="--teacher-samples: is missing, the measurement needs it"):
+        write_measurement(Agreement, Inputs(section, samples=student), tmp_path / "none.json")

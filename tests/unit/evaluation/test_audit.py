@@ -12,12 +12,12 @@ from support.score_specs import make_spec
 
 from sfddm.data.store import write_store
 from sfddm.diffusion.randomness import epoch_order
-from sfddm.evaluation.audit import as_jpeg, audit
-from sfddm.evaluation.frechet import frechet_by_block, frechet_of_few, real_side, stratified_interval
-from sfddm.evaluation.intervals import Blocks
+from sfddm.evaluation.intervals import Blocks, stratified_interval
+from sfddm.evaluation.measurements.audit import as_jpeg
+from sfddm.evaluation.metrics.frechet_distance import RealSide, frechet_by_block, frechet_of_few
 from sfddm.evaluation.reference import write_reference
 from sfddm.evaluation.score import score
-from sfddm.extractors.extract import EXTRACTORS, extract_features
+from sfddm.extractors.base import extract_features
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.torchvision_operators import declare_missing_operators
 
@@ -43,7 +43,7 @@ def test_the_distance_of_few_images_is_torch_fidelitys(counts: tuple[int, int], 
     assert frechet_of_few(x, y) == pytest.approx(wanted, rel=1e-5)
     # The same from either side of the matrix, and its replicates are those of the images that are left.
     size = counts[0] // 4
-    found = frechet_by_block(x, real_side(y), Blocks(counts[0], 4))
+    found = frechet_by_block(x, RealSide.of(y), Blocks(counts[0], 4))
     assert found.value == pytest.approx(wanted, rel=1e-5)
     without = [fidelity_distance(np.delete(x, range(b * size, (b + 1) * size), axis=0), y) for b in range(4)]
     np.testing.assert_allclose(found.replicates, without, rtol=1e-5)

@@ -223,7 +223,7 @@ def test_a_model_of_other_steps_is_refused_and_nothing_written(folders) -> None:
     spec = make_spec(samples=8, metrics=["kid"], blocks=2)
     write_reference(spec, folders / "data", folders / "reference")
     out = folders / "out"
-    with pytest.raises(SfddmError, match="student: does not stand for the steps of ddim at 4"):
+    with pytest.raises(SfddmError, match="student: is no model at some of the steps of ddim at 4"):
         interpolate(
             spec, "ddim", 4, [folders / "student"], folders / "teacher", folders / "reference", out, torch.device("cpu")
         )

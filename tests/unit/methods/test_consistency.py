@@ -10,14 +10,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support.exact_networks import gaussian_denoiser, normal
+from support.trainings import loss_of
 
 from sfddm.diffusion.process import NoiseLevel, consistency_prediction, prediction_from
 from sfddm.diffusion.schedule import make_schedule
-from sfddm.methods.base import Beside, Sampler
 from sfddm.methods.consistency import Consistency, ConsistencyOptions
+from sfddm.networks.base import Condition, Network
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+from sfddm.objectives.terms import Batch
 from sfddm.runtime.errors import SfddmError
 from sfddm.samplers.base import sample
+from sfddm.samplers.consistency import ConsistencySampler
 
 
 def level_of(alpha_bar: float) -> NoiseLevel:
@@ -60,14 +63,17 @@ def consistency(**options: Any) -> Consistency:
     )
 
 
-class ExactConsistency(torch.nn.Module):
+class ExactConsistency(Network):
+    classes = None
+
     """The raw output that makes f constant along a single image's paths: f(x_t, t) = image + tau_min eps."""
 
     def __init__(self, denoiser: Denoiser, image: torch.Tensor) -> None:
         super().__init__()
         self.levels, self.image = torch.from_numpy(denoiser.steps.alphas_bar), image.double()
 
-    def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, condition: Condition) -> torch.Tensor:
+        t = condition.t
         a = self.levels[t].view(-1, 1, 1, 1)
         tau, tau_min = ((1 - a) / a).sqrt(), ((1 - self.levels[0]) / self.levels[0]).sqrt()
         eps = (x.double() - a.sqrt() * self.image) / (1 - a).sqrt()
@@ -80,15 +86,15 @@ def test_where_the_data_is_one_image_the_exact_function_has_no_loss() -> None:
     image = torch.tensor([[-0.75, 0.5], [1.0, 0.125]]).view(1, 1, 2, 2)
     teacher = gaussian_denoiser(make_schedule("cosine", 64), image, 0.0, "x0")
     method = consistency()
-    (fold,) = method.folds(4)
-    steps = teacher.steps.subsequence(fold.index_set, fold.index_set)
+    (training,) = method.plan(4).trainings
+    steps = teacher.steps.subsequence(training.index_set, training.index_set)
     student = Denoiser(ExactConsistency(teacher, image), "consistency", steps)
     frozen = FrozenDenoiser(student)
-    k = torch.arange(len(fold.index_set))
-    x0, noise = image.expand(len(k), 1, 2, 2), normal(len(k), 1, 2, 2)
-    exact = method.loss(student, FrozenDenoiser(teacher), x0, noise, k, Beside(fold, moving_average=frozen))
+    k = torch.arange(len(training.index_set))
+    batch = Batch(image.expand(len(k), 1, 2, 2), normal(len(k), 1, 2, 2), k)
+    exact = loss_of(method, student, teacher, batch, average=frozen)
     wrong = Denoiser(ExactConsistency(teacher, image + 0.5), "consistency", steps)
-    other = method.loss(wrong, FrozenDenoiser(teacher), x0, noise, k, Beside(fold, moving_average=frozen))
+    other = loss_of(method, wrong, teacher, batch, average=frozen)
     assert float(exact.total) < 1e-7
     assert float(other.total) > 1e-2
 
@@ -99,8 +105,10 @@ def test_sampling_noises_the_image_afresh_at_every_step_but_the_last() -> None:
     asked: list[int] = []
     seen: list[torch.Tensor] = []
 
-    class Recorder(torch.nn.Module):
-        def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    class Recorder(Network):
+        classes = None
+
+        def forward(self, x: torch.Tensor, condition: Condition) -> torch.Tensor:
             seen.append(x)
             return image.expand_as(x)
 
@@ -110,7 +118,7 @@ def test_sampling_noises_the_image_afresh_at_every_step_but_the_last() -> None:
 
     steps = gaussian_denoiser(schedule, image, 0.0).steps
     model = Denoiser(Recorder(), "x0", steps)
-    out = sample(model, (9, 30, 63), Sampler("consistency", 0.0, clip=False), normal(2, 1, 2, 2), noise_of_step)
+    out = sample(model, (9, 30, 63), ConsistencySampler(0.0, clip=False), normal(2, 1, 2, 2), noise_of_step)
     assert asked == [2, 1]
     for k, t in ((2, 30), (1, 9)):
         a = float(schedule.alphas_bar[t])
@@ -120,14 +128,17 @@ def test_sampling_noises_the_image_afresh_at_every_step_but_the_last() -> None:
 
 def test_one_training_serves_every_step_count_up_to_its_path() -> None:
     method = consistency(discretisation=18)
-    (fold,) = method.folds(1)
-    assert fold.index_set == method.path()
-    assert (fold.index_set[0], fold.index_set[-1], len(fold.index_set)) == (0, 63, 18)
+    (training,) = method.plan(1).trainings
+    assert training.index_set == method.path()
+    assert training.prediction == "consistency", "whatever the teacher predicts"
+    assert (training.index_set[0], training.index_set[-1], len(training.index_set)) == (0, 63, 18)
     for steps in range(1, 18):
-        assert method.folds(steps) == (fold,)
+        plan = method.plan(steps)
+        assert plan.trainings == plan.students == (training,)
         index_set = method.index_set(steps)
+        assert plan.index_set == index_set
         assert len(index_set) == steps
         assert index_set[-1] == 63
-        assert set(index_set) <= set(fold.index_set[1:])
+        assert set(index_set) <= set(training.index_set[1:])
     with pytest.raises(SfddmError, match=r"steps: a path of 18 points \(discretisation\) gives at most 17 steps"):
         method.index_set(18)

@@ -14,16 +14,21 @@ from hypothesis import strategies as st
 from support.exact_networks import normal
 from support.mixture_networks import mixture_denoiser, two_islands
 from support.score_specs import make_spec
+from support.trainings import NO_DRAWS, GivenDraws, loss_of
 
-from sfddm.data.store import open_store, write_store
-from sfddm.diffusion.gaussians import Mixture, posterior_mean, sample_mixture, score
+from sfddm.data.gaussians import Mixture, posterior_mean, sample_mixture, score
+from sfddm.data.store import write_store
+from sfddm.diffusion.partition import Parts
 from sfddm.diffusion.process import Prediction, q_sample
 from sfddm.diffusion.schedule import make_schedule
+from sfddm.evaluation.class_partition import make_partition
+from sfddm.evaluation.sections import ClassPartition
 from sfddm.methods import make_method
-from sfddm.methods.base import Beside, Sampler
+from sfddm.methods.base import Training
 from sfddm.methods.multi_student import (
     MultiStudent,
     MultiStudentOptions,
+    critic_error,
     denoising_error,
     distribution_gradient,
     generate,
@@ -35,11 +40,15 @@ from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.networks.ensemble import Ensemble
 from sfddm.networks.kinds.perceptron import PerceptronOptions
 from sfddm.networks.steps import Steps
-from sfddm.objectives.terms import Pairs
+from sfddm.objectives.terms import Batch, Networks, Pairs
 from sfddm.runtime.errors import SfddmError
 from sfddm.samplers.base import sample
+from sfddm.samplers.ddim import DDIM as DDIMSampler
+from sfddm.spec.load import parse_spec
+from sfddm.spec.stages import class_partition
 
 SCHEDULE = make_schedule("cosine", 64)
+DRAWS = ("match", "fake")
 CENTRE = Mixture(np.zeros((1, 2)), 0.1, np.ones(1), np.zeros(1, dtype=np.int64))
 
 
@@ -56,6 +65,18 @@ def moved(mixture: Mixture, shift: tuple[float, float]) -> Mixture:
 def draw(mixture: Mixture, count: int) -> torch.Tensor:
     points, _ = sample_mixture(mixture, count, np.random.default_rng(0))
     return torch.from_numpy(points).float().view(count, 2, 1, 1)
+
+
+def auxiliary_of(
+    method: MultiStudent, student: Denoiser, teacher: Denoiser, training: Training | None = None
+) -> torch.nn.ModuleDict:
+    objective = method.objective(training or method.plan(1).trainings[0], student, FrozenDenoiser(teacher))
+    assert objective.draws == DRAWS
+    return objective.auxiliary
+
+
+def batch_of(x: torch.Tensor, **further: Any) -> Batch:
+    return Batch(x, x, torch.zeros(len(x), dtype=torch.int64), **further)
 
 
 def perceptron(classes: int | None = None, seed: int = 0) -> Denoiser:
@@ -110,18 +131,16 @@ def test_the_gradient_is_the_difference_of_the_scores_up_to_its_weight() -> None
 def test_the_students_gradient_is_the_directions_and_reaches_no_one_else() -> None:
     method = multi_student(regression_weight=0.0)
     teacher, student = perceptron(seed=1), perceptron(seed=2)
-    fold = method.folds(1)[0]
-    companions = method.companions(fold, student, teacher)
-    assert companions is not None
     generator = Denoiser(student.network, "v", student.steps.subsequence((63,), (63,)))
+    auxiliary = auxiliary_of(method, generator, teacher)
     noise, further = normal(8, 2, 1, 1), torch.stack([normal(8, 2, 1, 1, seed=s) for s in (1, 2)])
     uniform = torch.rand(2, 8, generator=torch.Generator().manual_seed(0))
-    beside = Beside(fold, companions=companions, noise=further, uniform=uniform)
-    loss = method.loss(generator, FrozenDenoiser(teacher), noise, noise, torch.zeros(8, dtype=torch.int64), beside)
+    draws = GivenDraws(DRAWS, further, uniform)
+    loss = loss_of(method, generator, teacher, batch_of(noise), draws, auxiliary=auxiliary)
     parameters = list(generator.network.parameters())
     ours = torch.autograd.grad(loss.total, parameters, retain_graph=True, allow_unused=True)
     made = generate(generator, noise)
-    fake: Any = companions["fake"]
+    fake: Any = auxiliary["fake"]
     direction = distribution_gradient(
         fake, FrozenDenoiser(teacher), made.detach(), further[0], method._level_index(uniform[0])
     )
@@ -142,15 +161,12 @@ def test_the_students_gradient_is_the_directions_and_reaches_no_one_else() -> No
 def test_between_its_turns_the_student_rests() -> None:
     method = multi_student(regression_weight=0.0, fake_ratio=3)
     teacher = perceptron(seed=1)
-    fold = method.folds(1)[0]
     student = Denoiser(perceptron(seed=2).network, "v", teacher.steps.subsequence((63,), (63,)))
-    companions = method.companions(fold, student, perceptron(seed=3))  # at the teacher's weights nothing would pull
+    auxiliary = auxiliary_of(method, student, perceptron(seed=3))  # at the teacher's weights nothing would pull
     further, uniform = torch.stack([normal(4, 2, 1, 1, seed=s) for s in (1, 2)]), torch.full((2, 4), 0.5)
-    turns = []
+    draws, turns = GivenDraws(DRAWS, further, uniform), []
     for step in range(6):
-        beside = Beside(fold, step=step, companions=companions, noise=further, uniform=uniform)
-        x, k = normal(4, 2, 1, 1), torch.zeros(4, dtype=torch.int64)
-        loss = method.loss(student, FrozenDenoiser(teacher), x, x, k, beside)
+        loss = loss_of(method, student, teacher, batch_of(normal(4, 2, 1, 1), step=step), draws, auxiliary=auxiliary)
         student.zero_grad()
         loss.total.backward()
         moved_at_all = any(p.grad is not None and bool(p.grad.any()) for p in student.network.parameters())
@@ -177,29 +193,32 @@ def test_matching_a_known_score_brings_a_generator_to_the_teachers_distribution(
 
 def test_the_fixed_point_of_score_matching_is_the_teacher() -> None:
     mixture = two_islands()
-    teacher = FrozenDenoiser(mixture_denoiser(mixture))
-    x0, noise, k = draw(mixture, 63), normal(63, 2, 1, 1), torch.arange(63)
-    assert float(score_matching_loss(mixture_denoiser(mixture), teacher, x0, noise, k).total) == 0.0
-    assert float(
-        score_matching_loss(mixture_denoiser(mixture, shift=0.2), teacher, x0, noise, k).total
-    ) == pytest.approx(0.04, rel=1e-3)
+    method, teacher = multi_student(score_matching={"images": 64}), FrozenDenoiser(mixture_denoiser(mixture))
+    batch = Batch(draw(mixture, 63), normal(63, 2, 1, 1), torch.arange(63))
+
+    def loss(student: Denoiser) -> float:
+        total = score_matching_loss(Networks(student, teacher), batch, NO_DRAWS).total
+        objective = method.objective(method.plan(1).trainings[0], student, teacher)
+        assert torch.equal(objective(batch, NO_DRAWS).total, total)
+        return float(total)
+
+    assert loss(mixture_denoiser(mixture)) == 0.0
+    assert loss(mixture_denoiser(mixture, shift=0.2)) == pytest.approx(0.04, rel=1e-3)
 
 
 def test_the_regression_asks_for_the_teachers_point_from_the_same_noise() -> None:
     method = multi_student(regression_weight=0.5, distribution_weight=0.0)
     teacher = perceptron(seed=1)
-    fold = method.folds(1)[0]
     student = Denoiser(perceptron(seed=2).network, "v", teacher.steps.subsequence((63,), (63,)))
-    companions = method.companions(fold, student, teacher)
-    x, k = normal(4, 2, 1, 1), torch.zeros(4, dtype=torch.int64)
-    further, uniform = torch.stack([x, x]), torch.full((2, 4), 0.5)
+    auxiliary, x = auxiliary_of(method, student, teacher), normal(4, 2, 1, 1)
+    draws = GivenDraws(DRAWS, torch.stack([x, x]), torch.full((2, 4), 0.5))
     with torch.no_grad():
         images = generate(student, normal(4, 2, 1, 1, seed=7))
 
     def regression(shift: float) -> float:
         pairs = Pairs(normal(4, 2, 1, 1, seed=7), images + shift, None)
-        beside = Beside(fold, companions=companions, noise=further, uniform=uniform, pairs=pairs)
-        return float(method.loss(student, FrozenDenoiser(teacher), x, x, k, beside).parts["regression"])
+        loss = loss_of(method, student, teacher, batch_of(x, pairs=pairs), draws, auxiliary=auxiliary)
+        return float(loss.parts["regression"])
 
     assert regression(0.0) == 0.0
     assert regression(0.3) == pytest.approx(0.09, rel=1e-3)
@@ -209,24 +228,20 @@ def test_the_critic_learns_to_tell_real_from_made_and_the_student_to_fool_it() -
     method = multi_student(
         regression_weight=0.0, distribution_weight=0.0, adversarial={"images": 64}, adversarial_weight=1.0
     )
-    fold = method.sampled_folds(1)[0]
-    assert fold.start == "1.dm-0"
+    (training,) = method.plan(1).students
+    assert training.start == "1.dm-0"
     teacher = perceptron(seed=1)
     student = Denoiser(perceptron(seed=2).network, "v", teacher.steps.subsequence((63,), (63,)))
-    companions = method.companions(fold, student, teacher)
-    assert companions is not None
-    assert isinstance(companions["critic"], Critic)
-    x, k = normal(8, 2, 1, 1), torch.zeros(8, dtype=torch.int64)
-    beside = Beside(fold, companions=companions, noise=torch.stack([x, x]), uniform=torch.full((2, 8), 0.3))
-    loss = method.loss(student, FrozenDenoiser(teacher), x, x, k, beside)
+    auxiliary, x = auxiliary_of(method, student, teacher, training), normal(8, 2, 1, 1)
+    assert isinstance(auxiliary["critic"], Critic)
+    draws = GivenDraws(DRAWS, torch.stack([x, x]), torch.full((2, 8), 0.3))
+    loss = loss_of(method, student, teacher, batch_of(x), draws, auxiliary=auxiliary)
     assert {"fake", "critic", "fooled"} <= set(loss.parts)
-    critic = list(companions["critic"].parameters())
+    critic = list(auxiliary["critic"].parameters())
     both = torch.autograd.grad(loss.total, critic, retain_graph=True)
-    from sfddm.methods.multi_student import critic_error
-
-    fake: Any = companions["fake"]
+    fake: Any = auxiliary["fake"]
     t = method._level_index(torch.full((8,), 0.3))
-    own = critic_error(fake, companions["critic"], x, generate(student, x).detach(), x, t)
+    own = critic_error(fake, auxiliary["critic"], x, generate(student, x).detach(), x, t)
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(both, torch.autograd.grad(own, critic), strict=True))
     pulls = torch.autograd.grad(loss.total, list(student.network.parameters()), allow_unused=True)
     assert any(g is not None and bool(g.any()) for g in pulls), "what fools the critic reaches the student"
@@ -235,29 +250,40 @@ def test_the_critic_learns_to_tell_real_from_made_and_the_student_to_fool_it() -
 # --- parts and routing --------------------------------------------------------------------------------------------
 
 
-class _Store:
-    """What classes_of_part may look at; only k-means does."""
-
-
-class _Spec:
-    def __init__(self, classes: int | None) -> None:
-        self.network = PerceptronOptions(kind="mlp", classes=classes)
+def partition_of(method: MultiStudent, classes: int, data: Path = Path("not looked at")) -> Parts:
+    """Return the classes of each student; only k-means looks at the data."""
+    share = method.plan(1).students[0].share
+    assert share is not None
+    return make_partition(ClassPartition(share, classes, make_spec().evaluation), data)
 
 
 @given(students=st.integers(2, 10), partition=st.sampled_from(["consecutive", "random"]), classes=st.integers(10, 12))
 @settings(max_examples=20, deadline=None)
 def test_the_parts_cover_every_class_once(students: int, partition: str, classes: int) -> None:
-    method, spec, store = multi_student(students=students, partition=partition), _Spec(classes), _Store()
-    parts = [method.classes_of_part(fold, store, spec) for fold in method.sampled_folds(1)]  # type: ignore[arg-type]
-    assert sorted(c for part in parts if part for c in part) == list(range(classes))
+    method = multi_student(students=students, partition=partition)
+    parts = partition_of(method, classes)
+    assert sorted(c for part in parts for c in part) == list(range(classes))
+    assert all(parts)
+    shares = [training.share for training in method.plan(1).students]
+    assert [(share.part, share.count) for share in shares if share] == [(i, students) for i in range(students)]
+    assert len(parts) == students
 
 
 def test_listed_parts_must_cover_every_class_once() -> None:
     method = multi_student(students=2, partition=[[0, 1], [1, 2]])
     with pytest.raises(SfddmError, match="must list 2 parts that hold each of 3 classes once"):
-        method.classes_of_part(method.folds(1)[0], _Store(), _Spec(3))  # type: ignore[arg-type]
+        partition_of(method, 3)
+    with pytest.raises(SfddmError, match=r"partition: must list the classes of 3 students, not of 2"):
+        multi_student(students=3, partition=[[0, 1], [1, 2]]).plan(1)
+
+
+def test_several_students_need_classes() -> None:
+    several = {"msd": {"method": "multi-student", "students": 2, "regression_weight": 0.0}}
+    content = make_spec().model_dump(mode="json", exclude_unset=True) | {"methods": several, "steps": [1]}
     with pytest.raises(SfddmError, match=r"several students need classes; give network\.classes"):
-        method.classes_of_part(method.folds(1)[0], _Store(), _Spec(None))  # type: ignore[arg-type]
+        parse_spec(content, "tiny")
+    content["network"]["classes"] = 10
+    assert class_partition(parse_spec(content, "tiny"), "msd").classes == 10
 
 
 def test_k_means_puts_classes_that_look_alike_together(tmp_path: Path) -> None:
@@ -270,11 +296,7 @@ def test_k_means_puts_classes_that_look_alike_together(tmp_path: Path) -> None:
         for label, picture in enumerate((stripes, disc, stripes, disc))
     ]
     write_store(tmp_path / "train", "patterns", {}, (8, 8, 1), iter(examples), count=48)
-    spec = make_spec()
-    spec = spec.model_copy(update={"network": spec.network.model_copy(update={"classes": 4})})
-    method = multi_student(students=2, partition="k-means")
-    store = open_store(tmp_path / "train")
-    parts = [method.classes_of_part(fold, store, spec) for fold in method.sampled_folds(1)]
+    parts = partition_of(multi_student(students=2, partition="k-means"), 4, tmp_path)
     assert sorted(parts, key=str) == [(0, 2), (1, 3)]
 
 
@@ -284,11 +306,10 @@ def test_copies_of_one_generator_produce_what_the_one_produces(students: int, se
     one = perceptron(classes=8, seed=seed)
     one = Denoiser(one.network, "v", one.steps.subsequence((63,), (63,)))
     method = multi_student(students=students, partition="random")
-    spec = _Spec(8)
-    parts = [method.classes_of_part(f, _Store(), spec) for f in method.sampled_folds(1)]  # type: ignore[arg-type]
+    parts: list[Any] = [None] if students == 1 else list(partition_of(method, 8))
     members = [Denoiser(copy.deepcopy(one.network), "v", one.steps) for _ in parts]
     labels = torch.arange(16) % 8
-    sampler, x = Sampler("ddim", 0.0, True), normal(16, 2, 1, 1, seed=seed)
+    sampler, x = DDIMSampler(0.0, True), normal(16, 2, 1, 1, seed=seed)
     many = Ensemble(members, parts).given(labels) if students > 1 else members[0].given(labels)
     with torch.no_grad():
         alone, together = (sample(m, (63,), sampler, x, lambda k: x) for m in (one.given(labels), many))
@@ -308,15 +329,16 @@ def test_each_class_is_answered_by_its_own_student_alone() -> None:
 
 def test_one_step_only_and_the_stages_follow_one_another() -> None:
     with pytest.raises(SfddmError, match=r"steps: a student makes an image in 1 step, not in 4"):
-        multi_student().folds(4)
-    folds = multi_student(students=2, score_matching={"images": 64}, adversarial={"images": 64}).folds(1)
-    assert [(fold.name, fold.start) for fold in folds] == [
+        multi_student().plan(4)
+    plan = multi_student(students=2, score_matching={"images": 64}, adversarial={"images": 64}).plan(1)
+    assert [(training.name, training.start) for training in plan.trainings] == [
         ("1.tsm", None),
         ("1.dm-0", "1.tsm"),
         ("1.adm-0", "1.dm-0"),
         ("1.dm-1", "1.tsm"),
         ("1.adm-1", "1.dm-1"),
     ]
+    assert plan.sampled == ("1.adm-0", "1.adm-1")
 
 
 def test_a_generator_noises_to_the_levels_it_is_asked_for() -> None:

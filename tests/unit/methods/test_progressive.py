@@ -11,15 +11,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.exact_networks import assert_same_weights, gaussian_denoiser, normal, tiny_denoiser, weights_of
+from support.trainings import fresh_student, loss_of
 
 from sfddm.diffusion.process import Prediction, PredictionKind, q_sample
 from sfddm.diffusion.schedule import Float64, Schedule, ScheduleKind, make_schedule
-from sfddm.methods.base import Fold
+from sfddm.methods.base import Training
 from sfddm.methods.progressive import Progressive, ProgressiveOptions, distillation_target
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+from sfddm.objectives.terms import Batch
 from sfddm.runtime.errors import SfddmError
-from sfddm.samplers.base import ddim_step
-from sfddm.training.student import make_student
+from sfddm.samplers.ddim import ddim_step
 
 
 def progressive(timesteps: int, start: int | None = None) -> Progressive:
@@ -33,24 +34,25 @@ def in_double(denoiser: Denoiser) -> Denoiser:
     return denoiser
 
 
-def teachers_of(folds: tuple[Fold, ...], root: Denoiser) -> list[Denoiser]:
-    """Return the teacher of each fold, given that every model is the exact one on its own steps."""
+def teachers_of(trainings: tuple[Training, ...], root: Denoiser) -> list[Denoiser]:
+    """Return the teacher of each training, given that every model is the exact one on its own steps."""
     models: dict[str | None, Denoiser] = {None: root}
-    for fold in folds:
+    for fold in trainings:
         models[fold.name] = in_double(
             Denoiser(root.network, root.prediction, root.steps.subsequence(fold.index_set, fold.index_set))
         )
-    return [models[fold.teacher] for fold in folds]
+    return [models[fold.teacher] for fold in trainings]
 
 
 # --- folds --------------------------------------------------------------------------------------------------------
 
 
 def test_1024_to_4_steps_takes_eight_folds_each_from_the_one_before() -> None:
-    folds = progressive(1024).folds(4)
+    folds = progressive(1024).plan(4).trainings
     assert [fold.name for fold in folds] == ["512", "256", "128", "64", "32", "16", "8", "4"]
     assert [fold.teacher for fold in folds] == [None, "512", "256", "128", "64", "32", "16", "8"]
     assert [len(fold.index_set) for fold in folds] == [512, 256, 128, 64, 32, 16, 8, 4]
+    assert progressive(1024).plan(4).students == folds[-1:]
     assert folds[-1].index_set == (255, 511, 767, 1023)
 
 
@@ -59,7 +61,7 @@ def test_every_student_takes_every_second_step_of_its_teacher(halvings: int, odd
     steps = 2 * odd + 1
     start = steps * 2**halvings
     timesteps = start * 2**skipped
-    folds = progressive(timesteps, start).folds(steps)
+    folds = progressive(timesteps, start).plan(steps).trainings
     assert len(folds) == halvings == round(log2(start / steps))
     first = (timesteps // start) * np.arange(1, start + 1) - 1  # the teacher, read on `start` of its steps
     grids = [tuple(first.tolist()), *(fold.index_set for fold in folds)]
@@ -72,12 +74,12 @@ def test_every_student_takes_every_second_step_of_its_teacher(halvings: int, odd
 )
 def test_a_step_count_that_halving_does_not_reach_is_refused(timesteps: int, start: int | None, steps: int) -> None:
     with pytest.raises(SfddmError, match=rf"steps: halving from {start or timesteps} does not reach {steps}; allowed"):
-        progressive(timesteps, start).folds(steps)
+        progressive(timesteps, start).plan(steps)
 
 
 def test_a_start_that_does_not_divide_the_teacher_is_refused() -> None:
     with pytest.raises(SfddmError, match="start: 100 does not divide the teacher's 1024 timesteps"):
-        progressive(1024, 100).folds(50)
+        progressive(1024, 100).plan(50)
 
 
 # --- the target ---------------------------------------------------------------------------------------------------
@@ -91,7 +93,7 @@ def test_for_a_single_image_the_target_is_that_image_at_every_fold(
     """Where the data is one image, DDIM is exact in any number of steps: two of them lead where one would."""
     image = torch.tensor([[-0.75, 0.5], [1.0, 0.125]]).view(1, 1, 2, 2)
     root = in_double(gaussian_denoiser(make_schedule(schedule, 1024), image, 0.0, prediction))
-    folds = progressive(1024).folds(4)
+    folds = progressive(1024).plan(4).trainings
     for fold, teacher in zip(folds, teachers_of(folds, root), strict=True):
         t = torch.tensor(fold.index_set)
         z_t = q_sample(image, normal(len(t), 1, 2, 2).double(), in_double(teacher).level(t))
@@ -109,7 +111,7 @@ def test_in_float32_the_target_of_a_single_image_stays_right_to_a_grey_level() -
     schedule = make_schedule("cosine", 1024)
     root = gaussian_denoiser(schedule, image, 0.0, "x0")
     frozen = FrozenDenoiser(root)
-    for fold in progressive(1024).folds(4):
+    for fold in progressive(1024).plan(4).trainings:
         t = torch.tensor(fold.index_set)
         z_t = q_sample(image, normal(len(t), 1, 2, 2), root.level(t))
         target = distillation_target(frozen, z_t, t, stride=1024 // len(t))
@@ -178,11 +180,11 @@ def test_the_loss_weighs_the_error_in_the_image_by_the_truncated_snr() -> None:
     schedule = make_schedule("cosine", 64)
     root = gaussian_denoiser(schedule, image, 0.0, "x0")
     method = progressive(64)
-    fold = method.folds(16)[-1]
+    fold = method.plan(16).trainings[-1]
     wrong = gaussian_denoiser(schedule, image + 0.5, 0.0, "x0")  # off by one half in every pixel, at every step
     student = Denoiser(wrong.network, "x0", root.steps.subsequence(fold.index_set, fold.index_set))
     k = torch.arange(16)
-    loss = method.loss(student, FrozenDenoiser(root), image.expand(16, 1, 2, 2), normal(16, 1, 2, 2), k)
+    loss = loss_of(method, student, root, Batch(image.expand(16, 1, 2, 2), normal(16, 1, 2, 2), k))
     alphas_bar = schedule.alphas_bar[list(fold.index_set)]
     wanted = np.mean(np.maximum(alphas_bar / (1 - alphas_bar), 1.0) * 0.25)
     assert float(loss.total) == pytest.approx(wanted, rel=1e-2)
@@ -192,16 +194,17 @@ def test_the_exact_student_has_no_loss() -> None:
     image = torch.tensor([[-0.75, 0.5], [1.0, 0.125]]).view(1, 1, 2, 2)
     root = gaussian_denoiser(make_schedule("cosine", 64), image, 0.0, "x0")
     method = progressive(64)
-    for fold, teacher in zip(method.folds(2), teachers_of(method.folds(2), root), strict=True):
-        student = make_student(method, fold, teacher, seed=0)
+    trainings = method.plan(2).trainings
+    for fold, teacher in zip(trainings, teachers_of(trainings, root), strict=True):
+        student = fresh_student(method, fold, teacher)
         k = torch.arange(len(fold.index_set))
-        x0, noise = image.expand(len(k), 1, 2, 2), normal(len(k), 1, 2, 2)
-        assert float(method.loss(student, FrozenDenoiser(teacher), x0, noise, k).total) < 1e-6
+        batch = Batch(image.expand(len(k), 1, 2, 2), normal(len(k), 1, 2, 2), k)
+        assert float(loss_of(method, student, teacher, batch).total) < 1e-6
 
 
 def test_a_student_starts_from_its_teachers_weights() -> None:
     method, teacher = progressive(64), tiny_denoiser(size=4)
-    student = make_student(method, method.folds(32)[0], teacher, seed=1)
+    student = fresh_student(method, method.plan(32).trainings[0], teacher)
     assert_same_weights(weights_of(student), weights_of(teacher))
     assert all(parameter.requires_grad for parameter in student.network.parameters())
     assert student.steps.conditioning == student.steps.index_set == tuple(range(1, 64, 2))

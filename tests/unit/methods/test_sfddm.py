@@ -10,18 +10,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.exact_networks import assert_same_weights, first_layer, has_gradient, normal, tiny_denoiser, weights_of
+from support.trainings import fresh_student, loss_of
 from torch import Tensor
 
 from sfddm.diffusion.schedule import make_schedule
-from sfddm.methods.base import Sampler
 from sfddm.methods.ddim import DDIM
 from sfddm.methods.options import MethodOptions
 from sfddm.methods.sfddm import SFDDM, SFDDMOptions
 from sfddm.networks.base import Condition
-from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+from sfddm.networks.denoiser import Denoiser
+from sfddm.objectives.terms import Batch
 from sfddm.runtime.errors import SfddmError
+from sfddm.samplers.ancestral import Ancestral
 from sfddm.samplers.base import sample
-from sfddm.training.student import make_student
+from sfddm.samplers.ddim import DDIM as DDIMSampler
 
 IRREGULAR = (2, 3, 9, 20, 21, 40, 55, 63)
 STUDENT_STEPS = 8
@@ -33,14 +35,14 @@ def sfddm(**options: object) -> SFDDM:
 
 
 def student_of(method: SFDDM, teacher: Denoiser, seed: int = 1) -> Denoiser:
-    (fold,) = method.folds(STUDENT_STEPS)
-    assert fold.teacher is None
-    return make_student(method, fold, teacher, seed).eval()
+    (training,) = method.plan(STUDENT_STEPS).trainings
+    assert training.teacher is None
+    return fresh_student(method, training, teacher, seed).eval()
 
 
-def batch(count: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+def batch(count: int, seed: int = 0) -> Batch:
     k = torch.from_numpy(np.random.default_rng(seed).integers(STUDENT_STEPS, size=count))
-    return normal(count, 1, 4, 4, seed=seed).clamp(-1, 1), normal(count, 1, 4, 4, seed=seed + 1), k
+    return Batch(normal(count, 1, 4, 4, seed=seed).clamp(-1, 1), normal(count, 1, 4, 4, seed=seed + 1), k)
 
 
 index_sets = st.one_of(
@@ -58,7 +60,7 @@ def test_a_student_that_starts_from_the_teacher_is_ddim_already(
     teacher = teachers_by_prediction[prediction]
     method = sfddm(initialisation="teacher", index_set=index_set, clip=clip)
     student = student_of(method, teacher)
-    loss = method.loss(student, FrozenDenoiser(teacher), *batch(5, seed))
+    loss = loss_of(method, student, teacher, batch(5, seed))
     assert float(loss.total.detach()) == 0.0
     loss.total.backward()
     assert all(p.grad is None or not p.grad.any() for p in student.network.parameters())
@@ -69,8 +71,10 @@ def test_a_student_that_starts_from_the_teacher_is_ddim_already(
         make_schedule("cosine", 64),
     )
     with torch.no_grad():
-        ours = sample(student, method.index_set(STUDENT_STEPS), method.sampler, noise, lambda k: noise)
-        theirs = sample(teacher, ddim.index_set(STUDENT_STEPS), ddim.sampler, noise, lambda k: noise)
+        ours, theirs = (
+            sample(model, plan.index_set, plan.sampler, noise, lambda k: noise)
+            for model, plan in ((student, method.plan(STUDENT_STEPS)), (teacher, ddim.plan(STUDENT_STEPS)))
+        )
     assert torch.equal(ours, theirs)
 
 
@@ -78,7 +82,7 @@ def test_any_other_student_has_a_loss() -> None:
     teacher = teachers_by_prediction["epsilon"]
     for options in ({"initialisation": "random"}, {"initialisation": "teacher", "conditioning": "student-index"}):
         method = sfddm(**options)
-        loss = method.loss(student_of(method, teacher), FrozenDenoiser(teacher), *batch(16))
+        loss = loss_of(method, student_of(method, teacher), teacher, batch(16))
         assert float(loss.total.detach()) > 1e-6
 
 
@@ -86,13 +90,12 @@ def loss_written_out(
     student: Denoiser,
     teacher: Denoiser,
     index_set: tuple[int, ...],
-    x0: Tensor,
-    noise: Tensor,
-    k: Tensor,
+    batch: Batch,
     norm: str,
     gamma: str,
 ) -> float:
     """sum_k gamma'_k || eps_theta(x_{phi_k}, phi_k) - eps_Theta(x_{phi_k}, .) ||, as a mean, one image at a time."""
+    x0, noise, k = batch.x0, batch.noise, batch.k
     alphas_bar = make_schedule("cosine", 64).alphas_bar
     total = 0.0
     for i in range(len(x0)):
@@ -118,21 +121,21 @@ def test_the_loss_is_the_papers_equation(norm: str, gamma: str, conditioning: st
     teacher = teachers_by_prediction["epsilon"]
     method = sfddm(norm=norm, gamma=gamma, conditioning=conditioning, index_set=IRREGULAR)
     student = student_of(method, teacher)
-    x0, noise, k = batch(6)
+    six = batch(6)
     assert student.steps.conditioning == (IRREGULAR if conditioning == "teacher-index" else tuple(range(8)))
     with torch.no_grad():
-        loss = method.loss(student, FrozenDenoiser(teacher), x0, noise, k)
-        wanted = loss_written_out(student, teacher, IRREGULAR, x0, noise, k, norm, gamma)
+        loss = loss_of(method, student, teacher, six)
+        wanted = loss_written_out(student, teacher, IRREGULAR, six, norm, gamma)
     assert float(loss.total) == pytest.approx(wanted, rel=1e-4)
 
 
 def features_before_the_last_layers(denoiser: Denoiser, x: Tensor, t: Tensor) -> Tensor:
     """Invert the last layers' wiring: catch what the last up-block of the network returns."""
     caught: list[Tensor] = []
-    handle = denoiser.network.get_submodule("up_blocks.1").register_forward_hook(
+    handle = denoiser.network.get_submodule("unet.up_blocks.1").register_forward_hook(
         lambda module, given, output: caught.append(output)
     )
-    denoiser.network(x, t)
+    denoiser.network(x, Condition(t))
     handle.remove()
     return caught[0]
 
@@ -141,13 +144,13 @@ def test_feature_matching_adds_the_distance_before_the_last_layers() -> None:
     teacher = teachers_by_prediction["epsilon"]
     plain, matched = sfddm(), sfddm(feature_weight=2.5)
     student = student_of(plain, teacher)
-    x0, noise, k = batch(4)
+    four = batch(4)
     with torch.no_grad():
-        base = plain.loss(student, FrozenDenoiser(teacher), x0, noise, k)
-        loss = matched.loss(student, FrozenDenoiser(teacher), x0, noise, k)
-        t = student.index_set[k]
+        base = loss_of(plain, student, teacher, four)
+        loss = loss_of(matched, student, teacher, four)
+        t = student.index_set[four.k]
         level = teacher.level(t)
-        x_t = level.signal * x0 + level.sigma * noise
+        x_t = level.signal * four.x0 + level.sigma * four.noise
         ours, theirs = (features_before_the_last_layers(model, x_t, t) for model in (student, teacher))
     distance = float((ours - theirs).abs().mean())
     assert distance > 1e-3
@@ -159,8 +162,8 @@ def test_feature_matching_adds_the_distance_before_the_last_layers() -> None:
 def test_the_gradient_of_the_features_reaches_the_student() -> None:
     teacher, method = teachers_by_prediction["epsilon"], sfddm(feature_weight=1.0)
     student = student_of(method, teacher)
-    loss = method.loss(student, FrozenDenoiser(teacher), *batch(4))
-    (loss.total - sfddm().loss(student, FrozenDenoiser(teacher), *batch(4)).total).backward()
+    loss = loss_of(method, student, teacher, batch(4))
+    (loss.total - loss_of(sfddm(), student, teacher, batch(4)).total).backward()
     assert has_gradient(student)
 
 
@@ -168,18 +171,19 @@ def test_a_random_student_is_a_function_of_its_seed_and_shares_nothing_with_the_
     teacher, method = teachers_by_prediction["epsilon"], sfddm()
     one, same, other = (weights_of(student_of(method, teacher, seed)) for seed in (1, 1, 2))
     assert_same_weights(one, same)
-    assert not torch.equal(one["conv_in.weight"], other["conv_in.weight"])
-    assert not torch.equal(one["conv_in.weight"], first_layer(teacher))
+    assert not torch.equal(one["unet.conv_in.weight"], other["unet.conv_in.weight"])
+    assert not torch.equal(one["unet.conv_in.weight"], first_layer(teacher))
 
 
 def test_any_number_of_steps_takes_one_fold() -> None:
     for steps in (1, 3, 7, 10, 63, 64):
-        folds = sfddm(index_set="linspace").folds(steps)
-        assert [(fold.name, fold.teacher, len(fold.index_set)) for fold in folds] == [(str(steps), None, steps)]
+        plan = sfddm(index_set="linspace").plan(steps)
+        assert [(t.name, t.teacher, len(t.index_set)) for t in plan.trainings] == [(str(steps), None, steps)]
+        assert plan.students == plan.trainings
     with pytest.raises(SfddmError, match="index_set: 8 indices are listed, but steps asks for 4"):
-        sfddm(index_set=IRREGULAR).folds(4)
+        sfddm(index_set=IRREGULAR).plan(4)
 
 
 def test_the_row_is_sampled_as_its_options_say() -> None:
-    assert sfddm(sampler="ancestral", clip=False).sampler == Sampler("ancestral", 0.0, clip=False)
-    assert sfddm(eta=0.5).sampler == Sampler("ddim", 0.5, clip=True)
+    assert sfddm(sampler="ancestral", clip=False).plan(8).sampler == Ancestral(0.0, clip=False)
+    assert sfddm(eta=0.5).plan(8).sampler == DDIMSampler(0.5, clip=True)

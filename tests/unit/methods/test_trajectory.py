@@ -11,10 +11,11 @@ from support.exact_networks import gaussian_denoiser, normal
 
 from sfddm.diffusion.process import q_sample
 from sfddm.diffusion.schedule import make_schedule
-from sfddm.methods.base import Sampler
 from sfddm.methods.trajectory import Trajectory, TrajectoryOptions, follow
-from sfddm.networks.denoiser import FrozenDenoiser
+from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
+from sfddm.objectives.terms import Evaluations
 from sfddm.samplers.base import sample
+from sfddm.samplers.ddim import DDIM as DDIMSampler
 
 IMAGE = torch.tensor([[-0.75, 0.5], [1.0, 0.125]]).view(1, 1, 2, 2)
 
@@ -56,7 +57,7 @@ def test_a_path_over_every_index_is_the_teachers_own_sampling() -> None:
     teacher = gaussian_denoiser(make_schedule("sigmoid", 64), torch.tensor(0.25), 0.5, "v")
     x = normal(3, 1, 1, 1)
     arrived = follow(FrozenDenoiser(teacher), x, torch.full((3,), 63), torch.full((3,), -1), 64)
-    sampled = sample(teacher, tuple(range(64)), Sampler("ddim", 0.0, clip=False), x, lambda k: x)
+    sampled = sample(teacher, tuple(range(64)), DDIMSampler(0.0, clip=False), x, lambda k: x)
     torch.testing.assert_close(arrived, sampled, rtol=0, atol=1e-5)
 
 
@@ -73,5 +74,8 @@ def test_any_index_set_takes_one_fold() -> None:
     method = Trajectory(
         TrajectoryOptions(method="trajectory", index_set=index_set, substeps=3), make_schedule("cosine", 64)
     )
-    (fold,) = method.folds(8)
-    assert (fold.index_set, fold.teacher, method.teacher_evaluations) == (index_set, None, 3)
+    (training,) = method.plan(8).trainings
+    assert (training.index_set, training.teacher) == (index_set, None)
+    teacher = gaussian_denoiser(make_schedule("cosine", 64), IMAGE, 0.0, "x0")
+    student = Denoiser(teacher.network, "x0", teacher.steps.subsequence(index_set, index_set))
+    assert method.objective(training, student, FrozenDenoiser(teacher)).evaluations == Evaluations(1, teacher=3)

@@ -8,7 +8,7 @@ import torch
 from support.exact_networks import TINY_NETWORK, normal
 from support.mixture_networks import mixture_denoiser, two_islands
 
-from sfddm.diffusion.gaussians import posterior_mean, score
+from sfddm.data.gaussians import posterior_mean, score
 from sfddm.diffusion.randomness import dropped, sample_labels
 from sfddm.diffusion.schedule import make_schedule
 from sfddm.networks.build import build_network

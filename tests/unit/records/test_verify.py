@@ -15,8 +15,8 @@ from sfddm.records import record as record_module
 from sfddm.records.record import write_record
 from sfddm.records.verify import compare_figures, verify, widening
 from sfddm.report.collect import collect
-from sfddm.report.metrics_file import read_metrics
 from sfddm.report.render import render
+from sfddm.results.metrics import read_metrics
 from sfddm.runtime.errors import SfddmError
 from sfddm.spec.load import load_spec
 

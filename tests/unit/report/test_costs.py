@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from test_report_runs import make_runs, make_spec, put_json
+from sfddm.report.rows import Collected
+from support.report_runs import make_runs, make_spec, put_json
 
 from sfddm.report.collect import collect
 from sfddm.report.costs import costs_of
 from sfddm.report.render import render
-from sfddm.report.rows import Collected
 
 
 def test_a_guided_step_costs_two_evaluations(tmp_path: Path) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
-from html import unescape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from support.pages import Page, section
+from support.pages import parse, section
 from support.report_runs import make_runs, make_spec, put_json, read
 
 from sfddm.report.collect import collect
@@ -93,7 +91,7 @@ def page_of(spec, runs: Path) -> str:
     collect(spec, runs, runs / "collected")
     render([runs / "collected"], runs / "out", claims=runs / "no-claims")
     text = (runs / "out" / "table.html").read_text()
-    Page(text)  # tags are balanced
+    parse(text)  # tags are balanced
     return text
 
 
@@ -207,7 +205,7 @@ def test_interpolations_show_strips_teacher_above_student_and_compare_realism(ru
     assert "linear 1.00 against 1.25 (nearer to real images)" in text
     assert "spherical 1.22 against 1.25 (not distinguishable)" in text
     assert "means over 5 paths" in text
-    alts = [unescape(alt) for alt in re.findall(r'<img[^>]* alt="([^"]*)"', page) if "noise 0 to noise 1" in alt]
+    alts = [alt for alt in parse(page).values("alt") if "noise 0 to noise 1" in alt]
     assert alts == [
         "Teacher, 4 steps: Linear, from noise 0 to noise 1, 9 images, left to right",
         "SFDDM, 4 steps: Linear, from noise 0 to noise 1, 9 images, left to right",

@@ -3,12 +3,11 @@
 import json
 import re
 from collections.abc import Callable
-from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.pages import Page, latex_cells
+from support.pages import latex_cells, parse
 from support.report_runs import LABEL, make_runs, make_spec
 
 from sfddm.report.collect import collect
@@ -81,13 +80,16 @@ def test_printed_numbers_are_those_of_the_json(make: Make, tmp_path: Path, form:
 
 def marks(page: str, metric_table: int) -> dict[str, list[str]]:
     """For each method of one of the page's tables, the marks of its cells: "best", "close" or "none"."""
-    table = page.split('<table class="figures">')[1 + metric_table].split("</table>", maxsplit=1)[0]
-    rows = [row for row in table.split("<tr>")[1:] if 'scope="row"' in row]
-    titles = [re.search(r'scope="row">([^<]*)<', row) for row in rows]
+    tables = [one for one in parse(page).every("table") if one.attributes["class"] == "figures"]
+    rows = [row for row in tables[metric_table].every("tr") if row.every("th", scope="row")]
     return {
-        unescape(title.group(1)): re.findall(r'<span class="figure (\w+)">', row)
-        for title, row in zip(titles, rows, strict=True)
-        if title
+        str(row.one("th", scope="row").children[0]): [
+            mark
+            for figure in row.every("span", class_="figure")
+            for mark in figure.attributes["class"].split()
+            if mark != "figure"
+        ]
+        for row in rows
     }
 
 
@@ -136,36 +138,36 @@ def test_the_page_is_balanced_self_contained_and_accessible(make: Make, tmp_path
     folders = [make(VALUES), make(name="other", title="Other images", seeds=[0, 1])]
     render(folders, tmp_path / "out")
     text = (tmp_path / "out" / "table.html").read_text()
-    page = Page(text)
-    tags = [tag for tag, _ in page.tags]
+    page = parse(text)
+    tags = [one.tag for one in page.every()]
     assert not {"script", "link", "iframe", "object", "embed", "base"} & set(tags)
-    assert all(not name.startswith("on") for _, attrs in page.tags for name in attrs)
-    loaded = page.attributes("src", "href", "xlink:href", "srcset", "data", "action", "poster")
+    assert all(not name.startswith("on") for one in page.every() for name in one.attributes)
+    loaded = page.values("src", "href", "xlink:href", "srcset", "data", "action", "poster")
     assert loaded
     assert all(address.startswith(("#", "data:image/png;base64,")) for address in loaded)
     assert all(address.startswith("#") for address in re.findall(r"url\(([^)]*)\)", text))
     assert "@import" not in text
     assert len(text.encode()) < 2_000_000
 
-    identifiers = page.attributes("id")
+    identifiers = page.values("id")
     assert len(identifiers) == len(set(identifiers))
     assert {address[1:] for address in loaded if address.startswith("#")} <= set(identifiers)
-    images = [attrs for tag, attrs in page.tags if tag == "img"]
+    images = [one.attributes for one in page.every("img")]
     assert len(images) == 2 * (7 + 1)
     assert all(attrs["alt"] for attrs in images)
-    assert all(attrs.get("scope") in ("col", "row", "colgroup") for tag, attrs in page.tags if tag == "th")
+    assert all(one.attributes.get("scope") in ("col", "row", "colgroup", "rowgroup") for one in page.every("th"))
     assert tags.count("table") == tags.count("caption") == 4
-    plots = [attrs for tag, attrs in page.tags if tag == "svg"]
+    plots = [one.attributes for one in page.every("svg")]
     assert len(plots) == 2 + 2 * 2  # distance, and cost at two numbers of steps, of two experiments
     assert all(LABEL in attrs["aria-label"] and attrs["role"] == "img" for attrs in plots)
-    assert "Other images" in " ".join(page.words)
+    assert "Other images" in page.text
 
 
 def test_the_head_says_how_far_the_figures_reach(make: Make, tmp_path: Path) -> None:
     """The general sentence and each spec's notes stand before the first figure."""
     folders = [make(VALUES, notes=["Toy scale.", "Small [budgets]."]), make(name="other", title="Others", notes=[])]
     render(folders, tmp_path / "out")
-    page = " ".join(Page((tmp_path / "out" / "table.html").read_text()).words)
+    page = parse((tmp_path / "out" / "table.html").read_text()).text
     head = " ".join(page.split("In ten seconds")[0].split())
     text = (tmp_path / "out" / "table.md").read_text().split("\n## ")[0]
     assert text.splitlines()[2:] == [
@@ -182,9 +184,9 @@ def test_hostile_titles_stay_text(make: Make, tmp_path: Path) -> None:
     methods = {"ddim": {"title": HOSTILE}, "sfddm": {}}
     render([make(title=HOSTILE, methods=methods, notes=[HOSTILE])], tmp_path / "out")
     text = (tmp_path / "out" / "table.html").read_text()
-    page = Page(text)
-    assert "script" not in {tag for tag, _ in page.tags}
-    assert sum(HOSTILE in words for words in page.words) >= 4
+    page = parse(text)
+    assert not page.every("script")
+    assert sum(HOSTILE in words for words in page.words()) >= 4
 
     markdown = (tmp_path / "out" / "table.md").read_text()
     assert "<script" not in markdown

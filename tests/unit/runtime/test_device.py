@@ -74,12 +74,11 @@ def test_stray_launcher_variables_are_refused_before_anything_is_read(
 ) -> None:
     setenv(monkeypatch, variables)
     spec, nowhere = load_spec("smoke"), tmp_path / "nowhere"
+    student, inputs = student_training(spec, "sfddm", "4", 0), StudentInputs(nowhere, nowhere)
     state: dict[str, Any] = {"state": tmp_path / "state", "device": CPU}
     calls = (
         lambda: train_teacher(teacher_training(spec, 0), nowhere, tmp_path / "out", **state),
-        lambda: train_student(
-            student_training(spec, "sfddm", "4", 0), StudentInputs(nowhere, nowhere), tmp_path / "out", **state
-        ),
+        lambda: train_student(student, inputs, tmp_path / "out", **state),
         lambda: leased_device().__enter__(),
         is_first_process,
     )

@@ -333,7 +333,7 @@ def test_a_row_is_not_sampled_from_a_model_that_lacks_its_steps(tmp_path: Path) 
     teacher = tiny_denoiser()
     student = Denoiser(teacher.network, "epsilon", teacher.steps.subsequence(IRREGULAR, IRREGULAR))
     save_model(tmp_path / "model", student, {"depends_on": "0"})
-    with pytest.raises(SfddmError, match="model: does not stand for the steps of ddim at 8"):
+    with pytest.raises(SfddmError, match="model: is no model at some of the steps of ddim at 8"):
         sample_row(
             row_sampling(tiny_spec(5), "ddim", 8), [tmp_path / "model"], tmp_path / "s.npy", device=torch.device("cpu")
         )

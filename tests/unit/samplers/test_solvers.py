@@ -11,7 +11,7 @@ import torch
 from support.exact_walks import ExactDenoiser, path_of
 from torch import Tensor
 
-from sfddm.diffusion.gaussians import Mixture
+from sfddm.data.gaussians import Mixture
 from sfddm.diffusion.index_sets import make_index_set
 from sfddm.diffusion.process import Prediction
 from sfddm.diffusion.schedule import Float64, make_schedule

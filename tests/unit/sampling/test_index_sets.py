@@ -109,9 +109,7 @@ def test_the_file_holds_steps_of_the_dense_path_which_a_row_then_visits(tmp_path
 
 def test_a_file_is_needed_where_the_row_has_no_index_set_and_only_there(tmp_path: Path) -> None:
     model, file, stated = saved_teacher(tmp_path), tmp_path / "index_set.json", replace(STAGE, index_set=(9, 63))
-    with pytest.raises(
-        SfddmError, match=r"^--index-set: gits at 5 steps needs the file that `sfddm index-set` writes$"
-    ):
+    with pytest.raises(SfddmError, match=r"^--index-set: gits at 5 steps needs the file that `sfddm index-set` writes"):
         sample_row(STAGE, [model], tmp_path / "s.npy", device=CPU)
     with pytest.raises(SfddmError, match=r"^--index-set: gits at 5 steps has an index set of its own$"):
         sample_row(stated, [model], tmp_path / "s.npy", device=CPU, index_set=file)

@@ -1,170 +1,32 @@
-"""The training loop: bit-exact resume, batches as functions of (seed, step), averages, and what stops it."""
+"""The training loop: what a step does, batches and draws as functions of (seed, step), and what stops it."""
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from support.exact_networks import assert_same_weights, first_layer, random_images, tiny_denoiser, weights_of
+from support.exact_networks import assert_same_weights, first_layer, tiny_denoiser, weights_of
+from support.tiny_training import CPU, IMAGES, OPTIONS, loss_with_auxiliary, run, run_objective
 from torch import Tensor
 
-from sfddm.diffusion.randomness import training_noise
+from sfddm.diffusion.draws import Draws
+from sfddm.diffusion.randomness import dropped, training_noise
+from sfddm.diffusion.schedule import make_schedule
 from sfddm.methods.options import TrainingOptions
 from sfddm.methods.teacher import denoising_loss
-from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
-from sfddm.objectives.terms import Loss
+from sfddm.networks.build import build_network
+from sfddm.networks.denoiser import Denoiser
+from sfddm.networks.kinds.perceptron import PerceptronOptions
+from sfddm.networks.steps import Steps
+from sfddm.objectives.objective import LossFunction, Objective
+from sfddm.objectives.terms import Batch, Loss, Networks
 from sfddm.runtime.errors import SfddmError
 from sfddm.training.feed import Feed
-from sfddm.training.loop import Batch, BatchLoss, TrainingResult, train
-
-CPU = torch.device("cpu")
-IMAGES = random_images(10, size=4)
-LABELS = np.full(10, -1)
-#: 12 steps of 4 of 10 images: batches straddle the ends of epochs. Everything that has a state is switched on.
-OPTIONS = TrainingOptions(
-    images=48,
-    batch_size=4,
-    learning_rate=1e-3,
-    learning_rate_schedule="cosine",
-    warmup_steps=3,
-    weight_decay=0.01,
-    ema=0.9,
-    horizontal_flip=True,
-)
-
-
-def run(
-    checkpoint: Path,
-    options: TrainingOptions = OPTIONS,
-    *,
-    weights: int = 0,
-    seed: int = 5,
-    stop_after: int | None = None,
-    loss: Callable[[Denoiser], BatchLoss] | None = None,
-    with_target: bool = False,
-    companions: torch.nn.ModuleDict | None = None,
-) -> tuple[Denoiser, TrainingResult]:
-    """Train a fresh tiny network; ``with_target`` trains towards a moving average of itself, as consistency does."""
-    student = tiny_denoiser(size=4, seed=weights)
-    target = copy.deepcopy(student) if with_target else None
-    frozen = FrozenDenoiser(target) if target is not None else None
-
-    def batch_loss(batch: Batch) -> Loss:
-        own = denoising_loss(student, batch.x0, batch.noise, batch.k)
-        if companions is not None:
-            # The companion learns in every step, the student in every third, from the companion's answer.
-            companion: Denoiser = companions["companion"]  # type: ignore[assignment]
-            apart = denoising_loss(companion, batch.x0, batch.noise, batch.k).total
-            if batch.step % 3:
-                return Loss(apart, trains_student=False)
-            pull = (student(batch.noise, batch.k) - companion(batch.noise, batch.k).detach()).square().mean()
-            return Loss(own.total + apart + pull)
-        if frozen is None:
-            return own
-        pull = (student(batch.noise, batch.k) - frozen(batch.noise, batch.k)).square().mean()
-        return Loss(own.total + pull)
-
-    result = train(
-        student,
-        loss(student) if loss else batch_loss,
-        IMAGES,
-        LABELS,
-        options,
-        seed=seed,
-        checkpoint=checkpoint,
-        device=CPU,
-        title="tiny",
-        target=target,
-        target_decay=0.7,
-        companions=companions,
-        companion_rate=0.5,
-        stop_after=stop_after,
-    )
-    return student, result
-
-
-# --- resume -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("stops", [(5,), (1, 11), (3, 4, 10)], ids=str)
-@pytest.mark.parametrize("ema", [None, 0.9], ids=["no average", "average"])
-def test_an_interrupted_training_gives_the_same_bits(tmp_path: Path, stops: tuple[int, ...], ema: float | None) -> None:
-    options = OPTIONS.model_copy(update={"ema": ema})
-    straight, result = run(tmp_path / "straight", options)
-    assert not (tmp_path / "straight").exists()
-    checkpoint = tmp_path / "stopped.safetensors"
-    for stop in stops:
-        # from the second run on the network starts elsewhere: all of it has to come out of the checkpoint
-        stopped, _ = run(checkpoint, options, weights=0 if stop == stops[0] else stop, stop_after=stop)
-        assert checkpoint.exists()
-        assert not torch.equal(first_layer(stopped), first_layer(straight))
-    resumed, again = run(checkpoint, options, weights=99)
-    assert_same_weights(weights_of(resumed), weights_of(straight))
-    assert (result.steps, result.images_seen) == (again.steps, again.images_seen) == (12, 48)
-    assert again.seconds > 0
-
-
-def test_a_moving_target_is_resumed_too(tmp_path: Path) -> None:
-    straight, _ = run(tmp_path / "straight", with_target=True)
-    alone, _ = run(tmp_path / "alone")
-    assert not torch.equal(first_layer(straight), first_layer(alone))
-    run(tmp_path / "stopped", stop_after=5, with_target=True)
-    resumed, _ = run(tmp_path / "stopped", weights=99, with_target=True)
-    assert_same_weights(weights_of(resumed), weights_of(straight))
-
-
-def companion() -> torch.nn.ModuleDict:
-    return torch.nn.ModuleDict({"companion": tiny_denoiser(size=4, seed=7)})
-
-
-@pytest.mark.parametrize("stop", [1, 2, 5, 9])
-def test_companions_and_the_students_turns_are_resumed_too(tmp_path: Path, stop: int) -> None:
-    """Also where the student, or anyone, has had no turn yet and so has no moments."""
-    beside = companion()
-    straight, _ = run(tmp_path / "straight", companions=beside)
-    alone, _ = run(tmp_path / "alone")
-    assert not torch.equal(first_layer(straight), first_layer(alone))
-    assert not torch.equal(*(m.state_dict()["companion.network.conv_in.weight"] for m in (beside, companion())))
-    run(tmp_path / "stopped", stop_after=stop, companions=companion())
-    again = companion()
-    resumed, _ = run(tmp_path / "stopped", weights=99, companions=again)
-    assert_same_weights(weights_of(resumed), weights_of(straight))
-    assert_same_weights(dict(again.state_dict()), dict(beside.state_dict()))
-
-
-def test_writing_checkpoints_changes_nothing_and_a_finished_one_needs_no_step(tmp_path: Path) -> None:
-    straight, _ = run(tmp_path / "straight")
-    checkpoint = tmp_path / "often.safetensors"
-    often, _ = run(checkpoint, OPTIONS.model_copy(update={"checkpoint_seconds": 1e-9}))
-    assert_same_weights(weights_of(often), weights_of(straight))
-
-    def never(student: Denoiser) -> BatchLoss:
-        def loss(batch: Batch) -> Loss:
-            raise AssertionError("the training is finished")
-
-        return loss
-
-    finished, result = run(checkpoint, loss=never)
-    assert_same_weights(weights_of(finished), weights_of(straight))
-    assert result.steps == 12
-
-
-def test_the_seconds_of_all_runs_are_counted(tmp_path: Path) -> None:
-    from safetensors import safe_open
-
-    checkpoint = tmp_path / "c"
-    run(checkpoint, stop_after=5)
-    with safe_open(checkpoint, framework="pt") as file:
-        assert file.metadata()["step"] == "5"
-        before = float(file.metadata()["seconds"])
-    _, result = run(checkpoint)
-    assert result.seconds > before > 0
-
+from sfddm.training.loop import Seeds, train
 
 # --- what a step does ---------------------------------------------------------------------------------------------
 
@@ -184,7 +46,7 @@ def test_the_loop_is_adamw_on_the_batches_of_seed_and_step(tmp_path: Path) -> No
         noise, k, flips = training_noise(5, step, (4, 1, 4, 4), 64, CPU)
         x0 = torch.stack([image.flip(-1) if flip else image for image, flip in zip(x0, flips, strict=True)])
         optimizer.zero_grad()
-        denoising_loss(student, x0, noise, k).total.backward()
+        denoising_loss(student, Batch(x0, noise, k)).total.backward()
         gradients = [parameter.grad for parameter in student.network.parameters() if parameter.grad is not None]
         norm = math.sqrt(sum(float(gradient.double().square().sum()) for gradient in gradients))
         assert norm > 0.05
@@ -203,17 +65,69 @@ def test_the_loop_is_adamw_on_the_batches_of_seed_and_step(tmp_path: Path) -> No
     assert moved > 1e-4
 
 
+def test_a_loss_sees_the_batch_and_the_draws_of_its_step(tmp_path: Path) -> None:
+    seen: list[tuple[Batch, Tensor, Tensor]] = []
+
+    def loss(networks: Networks, batch: Batch, draws: Draws) -> Loss:
+        seen.append((batch, draws.normal("b"), draws.uniform("a")))
+        return denoising_loss(networks.student, batch)
+
+    run(tmp_path / "c", OPTIONS.model_copy(update={"images": 12}), loss=loss)
+    assert [batch.step for batch, _, _ in seen] == [0, 1, 2]
+    for step, (batch, normal, uniform) in enumerate(seen):
+        noise, k, _ = training_noise(5, step, (4, 1, 4, 4), 64, CPU)
+        assert torch.equal(batch.noise, noise)
+        assert torch.equal(batch.k, k)
+        assert (batch.x0.shape, batch.labels, batch.pairs) == (noise.shape, None, None)
+        own = Draws(("a", "b"), 6, step, (4, 1, 4, 4), CPU)  # of the seed for draws, not that for batches
+        assert torch.equal(normal, own.normal("b"))
+        assert torch.equal(uniform, own.uniform("a"))
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_a_loss_sees_the_classes_of_its_images_or_no_class(tmp_path: Path, dropout: float) -> None:
+    """No class, 3, where the image has none and where the label is dropped in this step."""
+    labels, seen = np.array([0, 1, 2, -1, 0, 1, 2, -1, 0, 1]), []
+    network = build_network(PerceptronOptions(kind="mlp", width=4, depth=1, classes=3).config(1, 2), 0)
+    student = Denoiser(network, "v", Steps.of_teacher(make_schedule("cosine", 64)))
+
+    def loss(networks: Networks, batch: Batch, draws: Draws) -> Loss:
+        assert networks.student.labels is batch.labels is not None
+        seen.append(batch.labels.tolist())
+        return denoising_loss(networks.student, batch)
+
+    points = np.arange(20, dtype=np.uint8).reshape(10, 1, 1, 2)
+    options = TrainingOptions(images=40, batch_size=4, label_dropout=dropout)
+    train(
+        Objective(student, None, loss), points, labels, options,
+        seeds=Seeds(5), checkpoint=tmp_path / "c", device=CPU, title="tiny",
+    )  # fmt: skip
+    feed = Feed(points, None, 4, 5, True, CPU)
+    wanted = []
+    for step in range(10):
+        own = labels[feed.indices(step)]
+        wanted.append(np.where((own < 0) | dropped(5, step, 4, dropout), 3, own).tolist())
+    assert seen == wanted
+
+
+def test_auxiliary_networks_learn_at_their_own_rate(tmp_path: Path) -> None:
+    """In its first step Adam moves each weight by the learning rate, whatever the gradient."""
+    options = TrainingOptions(images=4, batch_size=4, learning_rate=1e-2, gradient_clip=None)
+    objective, _ = run_objective(tmp_path / "c", options, loss=loss_with_auxiliary, auxiliary=True)
+    other: Any = objective.auxiliary["other"]
+    for trained, first, rate in ((objective.student, 0, 1e-2), (other, 7, 0.5e-2)):
+        step = (first_layer(trained) - first_layer(tiny_denoiser(size=4, seed=first))).abs()
+        torch.testing.assert_close(step, torch.full_like(step, rate), rtol=1e-2, atol=0)
+
+
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
     options = TrainingOptions(images=160, batch_size=4, learning_rate=3e-3)
     losses: list[float] = []
 
-    def recorded(student: Denoiser) -> BatchLoss:
-        def loss(batch: Batch) -> Loss:
-            found = denoising_loss(student, batch.x0, batch.noise, batch.k)
-            losses.append(float(found.total.detach()))
-            return found
-
-        return loss
+    def recorded(networks: Networks, batch: Batch, draws: Draws) -> Loss:
+        found = denoising_loss(networks.student, batch)
+        losses.append(float(found.total.detach()))
+        return found
 
     trained, _ = run(tmp_path / "c", options, loss=recorded)
     assert len(losses) == 40
@@ -230,23 +144,18 @@ def test_another_seed_trains_another_network(tmp_path: Path) -> None:
 # --- what stops it ------------------------------------------------------------------------------------------------
 
 
-def failing(at: int, how: str) -> Callable[[Denoiser], BatchLoss]:
+def failing(at: int, how: str) -> LossFunction:
     """A loss, or only its gradient, that is no number from the step ``at`` on."""
 
-    def make(student: Denoiser) -> BatchLoss:
-        calls = iter(range(1000))
+    def loss(networks: Networks, batch: Batch, draws: Draws) -> Loss:
+        total = denoising_loss(networks.student, batch).total
+        if batch.step < at:
+            return Loss(total)
+        if how == "gradient":
+            return Loss(total + (first_layer(networks.student).sum() * 0).sqrt())
+        return Loss(total * {"nan": math.nan, "infinite": math.inf}[how])
 
-        def loss(batch: Batch) -> Loss:
-            total = denoising_loss(student, batch.x0, batch.noise, batch.k).total
-            if next(calls) < at:
-                return Loss(total)
-            if how == "gradient":
-                return Loss(total + (first_layer(student).sum() * 0).sqrt())
-            return Loss(total * {"nan": math.nan, "infinite": math.inf}[how])
-
-        return loss
-
-    return make
+    return loss
 
 
 @pytest.mark.parametrize("how", ["nan", "infinite", "gradient"])
@@ -268,60 +177,3 @@ def test_a_failure_in_the_first_step_leaves_no_checkpoint(tmp_path: Path) -> Non
     with pytest.raises(SfddmError, match="not finite at step 1"):
         run(tmp_path / "c", OPTIONS.model_copy(update={"checkpoint_seconds": 1e-9}), loss=failing(0, "nan"))
     assert list(tmp_path.iterdir()) == []
-
-
-def rewrite(change: Callable[[dict[str, Tensor], dict[str, str]], object]) -> Callable[[Path], None]:
-    def edit(path: Path) -> None:
-        from safetensors import safe_open
-        from safetensors.torch import save_file
-
-        with safe_open(path, framework="pt") as file:
-            header = dict(file.metadata())
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        change(tensors, header)
-        save_file(tensors, path, header)
-
-    return edit
-
-
-CORRUPTION: dict[str, Callable[[Path], object]] = {
-    "empty": lambda path: path.write_bytes(b""),
-    "half of it": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
-    "a byte less": lambda path: path.write_bytes(path.read_bytes()[:-1]),
-    "something else": lambda path: path.write_bytes(b"not a checkpoint at all" * 50),
-    "no step": rewrite(lambda tensors, header: header.pop("step")),
-    "a step that is no number": rewrite(lambda tensors, header: header.update(step="five")),
-    "no moments": rewrite(lambda tensors, header: tensors.pop("exp_avg.0")),
-    "no average": rewrite(lambda tensors, header: tensors.pop("average.0")),
-    "a weight less": rewrite(lambda tensors, header: tensors.pop("network.conv_in.weight")),
-    "a weight of another shape": rewrite(
-        lambda tensors, header: tensors.update({"network.conv_in.bias": torch.zeros(3)})
-    ),
-    "moments of another shape": rewrite(lambda tensors, header: tensors.update({"exp_avg.0": torch.zeros(3)})),
-    "a step beyond the end": rewrite(lambda tensors, header: header.update(step="13")),
-}
-
-
-@pytest.fixture(scope="module")
-def whole_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("whole") / "c.safetensors"
-    run(path, stop_after=2)
-    return path.read_bytes()
-
-
-@pytest.mark.parametrize("corruption", CORRUPTION)
-def test_a_corrupt_checkpoint_is_refused_with_its_name(
-    tmp_path: Path, whole_checkpoint: bytes, corruption: str
-) -> None:
-    path = tmp_path / "c.safetensors"
-    path.write_bytes(whole_checkpoint)
-    CORRUPTION[corruption](path)
-    with pytest.raises(SfddmError, match=rf"^{path}: not a checkpoint of this training .*delete it to start over$"):
-        run(path)
-
-
-def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "c.safetensors"
-    run(path, OPTIONS.model_copy(update={"ema": None}), stop_after=2)
-    with pytest.raises(SfddmError, match="not a checkpoint of this training"):
-        run(path)

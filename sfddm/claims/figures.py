@@ -1,0 +1,83 @@
+"""Figures as the tests of claims see them: one for each row of the table, over its seeds; and their differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from sfddm.claims.selection import Selection, StepFilter
+from sfddm.results.rows import Collected, Provenance, Row
+from sfddm.results.statistics import Difference, difference, mean_over_seeds
+from sfddm.results.styles import style_of
+from sfddm.results.verdicts import Number
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One figure of one row of the table.
+
+    Attributes:
+        rows: the figure of each training seed, by seed.
+        source: the experiment's: the teacher's T, and the confidence of the intervals.
+    """
+
+    rows: tuple[Row, ...]
+    source: Provenance
+
+    @property
+    def first(self) -> Row:
+        """The first seed's row: what all seeds share can be read from it."""
+        return self.rows[0]
+
+    @property
+    def images(self) -> int | None:
+        """Generated images behind each seed's figure."""
+        images = self.first.protocol.get("generated_images")
+        return images if isinstance(images, int) else None
+
+    @property
+    def value(self) -> float:
+        """The mean over the seeds."""
+        return mean_over_seeds(self.rows, self.source.confidence).value
+
+    def number(self, name: str | None = None) -> Number:
+        """Return the mean over the seeds with the interval that the table shows."""
+        mean, row = mean_over_seeds(self.rows, self.source.confidence), self.first
+        return Number(name or row.title, row.steps, mean.value, mean.low, mean.high, style_of(row.metric).decimals)
+
+    def minus(self, other: Measured, scale: float = 1.0, offset: float = 0.0) -> Difference | None:
+        """Return self - scale * other - offset, paired over the training seeds; None where the two share none.
+
+        A figure without a seed (real against real) stands against every seed.
+        """
+        others = {row.seed: row for row in other.rows}
+        paired = ((row, others.get(row.seed, others.get(None))) for row in self.rows)
+        pairs = [(row, matched) for row, matched in paired if matched is not None]
+        return difference(pairs, self.source.confidence, scale, offset) if pairs else None
+
+
+class Figures:
+    """All figures of several experiments, to be selected from."""
+
+    def __init__(self, parts: Sequence[Collected]) -> None:
+        self.commits = tuple(dict.fromkeys(part.provenance.commit for part in parts))
+        self.all = [measured for part in parts for measured in measured_of(part, part.every_row)]
+
+    def select(self, selection: Selection, metric: str | None, steps: StepFilter | None = None) -> list[Measured]:
+        """Return the figures of the selected rows, in the order of the table; ``metric`` None takes all."""
+        return [
+            figure
+            for figure in self.all
+            if selection.admits(figure.first)
+            and (metric is None or figure.first.metric == metric)
+            and (steps is None or steps.admits(figure.first.steps, figure.source.timesteps))
+        ]
+
+
+def measured_of(part: Collected, rows: Iterable[Row]) -> Iterator[Measured]:
+    """Yield the figures that an experiment's rows are, in the order of their first seeds."""
+    found: dict[tuple[str, int | None, str, str], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row.method, row.steps, row.metric, row.label), []).append(row)
+    for some in found.values():
+        yield Measured(tuple(sorted(some, key=lambda row: -1 if row.seed is None else row.seed)), part.provenance)

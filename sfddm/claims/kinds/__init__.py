@@ -1,0 +1,1 @@
+"""The kinds of tests that decide claims, one file each, found by their name."""

@@ -1,0 +1,93 @@
+"""Left against right, in every place of the table that both have."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sfddm.claims.figures import Figures, Measured
+from sfddm.claims.kinds.base import ClaimTest, NothingToTest, found, judged, refused
+from sfddm.claims.selection import Selection, StepFilter
+from sfddm.results.rows import Row
+from sfddm.results.styles import style_of
+from sfddm.results.verdicts import Cell
+
+Relation = Literal["lower", "higher", "at-least-as-low-as", "at-least-as-high-as"]
+_RELATIONS: dict[Relation, str] = {
+    "lower": "lower",
+    "higher": "higher",
+    "at-least-as-low-as": "no higher",
+    "at-least-as-high-as": "no lower",
+}
+
+
+class Compare(ClaimTest):
+    """``left`` has a lower (higher, ...) figure than ``right`` in the same experiment, at the same steps.
+
+    A step count fixed on either side lifts the match on steps. ``same_index_set`` asks besides that both visit the
+    same indices of the teacher, ``same_cost`` that their trainings took equally many network evaluations, the
+    teacher's included, to within 1 %.
+    """
+
+    name = "compare"
+    metric: str = "frechet_distance"
+    left: Selection
+    relation: Relation
+    right: Selection
+    steps: StepFilter = StepFilter()
+    same_index_set: bool = False
+    same_cost: bool = False
+
+    @property
+    def _any_steps(self) -> bool:
+        return self.left.steps is not None or self.right.steps is not None
+
+    def cells(self, figures: Figures) -> list[Cell]:
+        """Compare each row on the left with every row on the right that it can be compared with."""
+        lefts = found(figures, self.left, self.metric, self.steps)
+        rights = found(figures, self.right, self.metric, None)
+        cells: list[Cell] = []
+        for left in lefts:
+            partners = [right for right in rights if right is not left and self._comparable(left.first, right.first)]
+            if self.same_index_set and partners:
+                same = [one for one in partners if one.first.index_set == left.first.index_set is not None]
+                if not same:
+                    reason = "the two do not visit the same indices of the teacher"
+                    cells.append(refused(left, partners[0], reason))
+                partners = same
+            cells += [self._compared(left, right) for right in partners]
+        if not cells:
+            common = "training of equal cost at the same steps" if self.same_cost else "step count in common"
+            raise NothingToTest(f"the rows {self.left} and {self.right} have no {common}")
+        return cells
+
+    def _comparable(self, left: Row, right: Row) -> bool:
+        """Rows of another cost need no cell of their own: ``implements`` finds dozens of them."""
+        return (
+            (right.experiment, right.label) == (left.experiment, left.label)
+            and (self._any_steps or right.steps == left.steps)
+            and (not self.same_cost or _cost_alike(left, right))
+        )
+
+    def _compared(self, left: Measured, right: Measured) -> Cell:
+        alike = left.first.title == right.first.title
+        names = (_name_of(left.first), _name_of(right.first)) if alike else (None, None)
+        lower, or_equal = "low" in self.relation, self.relation.startswith("at-least")
+        return judged(left, right, left.minus(right), "lower" if lower else "higher", or_equal=or_equal, names=names)
+
+    def describe(self) -> str:
+        """Name both sides, on what they are matched, and the relation."""
+        matched = "" if self._any_steps else " at the same steps"
+        indices = " on the same indices of the teacher" if self.same_index_set else ""
+        cost = " at equal network evaluations in training" if self.same_cost else ""
+        sides = f"{self.left.noun} against {self.right.noun}{matched}{indices}{cost}{self.steps.after(', steps')}"
+        return f"{style_of(self.metric).heading} of {sides}; claimed: {_RELATIONS[self.relation]}"
+
+
+def _cost_alike(left: Row, right: Row) -> bool:
+    """Say whether two trainings took equally many network evaluations, to within 1 %."""
+    one, other = left.network_evaluations, right.network_evaluations
+    return one is not None and other is not None and one > 0 and abs(one - other) <= 0.01 * one
+
+
+def _name_of(row: Row) -> str:
+    return f"{row.title} ({row.method}, {row.steps} steps)"

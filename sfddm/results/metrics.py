@@ -1,0 +1,69 @@
+"""``metrics.json`` read back: of one experiment, as ``collect`` writes it, or of several, as ``report`` does."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sfddm.results.files import checked, to_json
+from sfddm.results.rows import Collected
+from sfddm.runtime.errors import SfddmError
+
+NAMES = ("metrics.json", "metrics.json.gz")
+#: What each experiment of a file has its own part of.
+_LISTS = ("rows", "floor", "audits", "interpolations", "classes")
+
+
+def find_metrics(path: Path) -> Path:
+    """Return the file itself, or the metrics.json (.gz in large records) of a folder.
+
+    Raises:
+        SfddmError: there is none.
+    """
+    candidates = [path / name for name in NAMES] + [path / "collected" / NAMES[0]] if path.is_dir() else [path]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise SfddmError(f"{candidates[0]}: no such file; `sfddm collect` and `sfddm report` write it")
+
+
+def read_metrics(path: Path) -> tuple[Collected, ...]:
+    """Return one part for each experiment of a metrics.json; ``path`` is the file or its folder.
+
+    Raises:
+        SfddmError: the file is missing, is not JSON, lacks a key, or holds a figure that is not finite.
+    """
+    file = find_metrics(path)
+    content = _json(file)
+    try:
+        provenance = content["provenance"]
+        parts = {provenance["experiment"]: provenance} if "experiment" in provenance else dict(provenance)
+        lists = {key: content[key] if key in ("rows", "floor") else content.get(key, ()) for key in _LISTS}
+        split = [
+            {key: [one for one in items if one["experiment"] == name] for key, items in lists.items()}
+            | {"schema": content["schema"], "provenance": part}
+            for name, part in parts.items()
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SfddmError(f"{file}: not a metrics.json; rows, floor and provenance are needed ({error})") from None
+    return tuple(checked(part, Collected, file) for part in split)
+
+
+def merged(parts: Sequence[Collected]) -> dict[str, Any]:
+    """Return several experiments as one metrics.json."""
+    plain = [to_json(part) for part in parts]
+    provenance = {part["provenance"]["experiment"]: part["provenance"] for part in plain}
+    lists = {key: [one for part in plain for one in part[key]] for key in _LISTS}
+    return {"schema": 1, "provenance": provenance} | lists
+
+
+def _json(file: Path) -> Any:
+    try:
+        data = file.read_bytes()
+        return json.loads(gzip.decompress(data) if file.suffix == ".gz" else data)
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        raise SfddmError(f"{file}: not a JSON file ({error})") from None

@@ -1,0 +1,169 @@
+"""``metrics.json``: everything measured in one experiment, as rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from sfddm.results.costs import Amount, DataLabel
+from sfddm.results.measurements import AuditFigure, PathFigure
+from sfddm.results.score import ClassFigure, Count, Figure
+from sfddm.results.styles import REALISM
+
+Role = Literal["teacher", "method", "real"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(Figure):
+    """One row of ``metrics.json``: a figure, what it was measured on and what it cost.
+
+    Attributes:
+        method: the row's name in the spec; ``method_name`` is the method that implements it.
+        role: "teacher" for the reference row, "real" for real images against real images, "method" for what competes.
+        steps, seed: None for real images, as are the costs.
+        index_set: the teacher's indices that sampling visits; None where that is not stated.
+        starts_as_teacher: whether its training begins at the teacher's weights and time embedding, that is, with a
+            student that answers as the teacher does; None where that is not stated.
+        options: the row's options in the spec, every default filled in, as plain JSON.
+        folds: trainings that the row needs besides the teacher's.
+        images_seen, train_seconds: summed over the folds; the teacher's own for its row.
+        network_evaluations: forward passes of student and teacher in training, summed over the folds.
+        nfe: network evaluations for one sampled image.
+        parameters: of all networks that are sampled; ``active_parameters`` of the one that answers at a step.
+        flops_per_evaluation: floating-point operations of that answer for one image, counted.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="ignore")  # published records may state more
+
+    experiment: str
+    method: str
+    method_name: str | None = None
+    role: Role
+    title: str
+    index_set: tuple[Count, ...] | None = None
+    starts_as_teacher: bool | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    steps: Count | None = None
+    seed: Count | None = None
+    nfe: Count | None = None
+    folds: Count | None = None
+    images_seen: Count | None = None
+    train_seconds: Amount | None = None
+    sample_seconds_per_image: Amount | None = None
+    parameters: Count | None = None
+    network_evaluations: Amount | None = None
+    active_parameters: Count | None = None
+    flops_per_evaluation: Count | None = None
+    protocol: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowOf:
+    """Which row of the table, of which seed, something belongs to."""
+
+    experiment: str
+    method: str
+    role: Role
+    title: str
+    steps: Count
+    seed: Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditOfRow(RowOf):
+    """The audit of one row's samples."""
+
+    rows: tuple[AuditFigure, ...]
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterpolationOfRow(RowOf):
+    """The interpolation of one row; its strips lie in ``samples.npz``."""
+
+    rows: tuple[PathFigure, ...]
+    protocol: dict[str, Any]
+
+    @property
+    def realism(self) -> list[Row]:
+        """The student's realism along its paths, as the figures ``intermediate_realism_ratio_{kind}`` of its row.
+
+        The kinds are linear, spherical and cross-fade, which is the control.
+        """
+        facts = {key: value for key, value in vars(self).items() if key != "rows"}
+        return [
+            Row(
+                **facts,
+                metric=f"{REALISM}_{figure.kind}",
+                label=f"{figure.label}, {figure.kind}",
+                value=figure.value,
+                low=figure.low,
+                high=figure.high,
+            )
+            for figure in self.rows
+            if figure.metric == REALISM and figure.who == "student"
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassesOfRow(RowOf):
+    """One row's figures class by class."""
+
+    rows: tuple[ClassFigure, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where an experiment's figures come from. ``spec`` is the whole spec as JSON."""
+
+    experiment: str
+    title: str
+    notes: tuple[str, ...]
+    spec: dict[str, Any]
+    spec_digest: str
+    commit: str
+    data: DataLabel
+    versions: dict[str, str]
+    hardware: str
+    python: str
+
+    @property
+    def confidence(self) -> float:
+        """The confidence that the spec states for its intervals, in (0, 1)."""
+        return float(self.spec.get("evaluation", {}).get("confidence", 0.95))
+
+    @property
+    def timesteps(self) -> int:
+        """The teacher's T."""
+        return int(self.spec.get("schedule", {}).get("timesteps", 1000))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collected:
+    """``collected/metrics.json``: one experiment; audits, interpolations and classes where there are any.
+
+    Attributes:
+        baseline: the figures of real images against other real images, "floor" in the file.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    schema: Literal[1] = 1
+    rows: Annotated[tuple[Row, ...], Field(min_length=1)]
+    baseline: Annotated[tuple[Row, ...], Field(alias="floor")]
+    audits: tuple[AuditOfRow, ...] = ()
+    interpolations: tuple[InterpolationOfRow, ...] = ()
+    classes: tuple[ClassesOfRow, ...] = ()
+    provenance: Provenance
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The training seeds, increasing."""
+        return tuple(sorted({row.seed for row in self.rows if row.seed is not None}))
+
+    @property
+    def every_row(self) -> tuple[Row, ...]:
+        """Every figure that a claim can speak of: the rows, the realism of interpolated paths, and the baseline."""
+        return (*self.rows, *(row for one in self.interpolations for row in one.realism), *self.baseline)

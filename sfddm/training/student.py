@@ -42,7 +42,7 @@ def train_student(
     Raises:
         SfddmError: a model folder is not the one it should be, or an input is missing or not asked for.
     """
-    training, who = stage.training, f"{stage.row} {stage.training.name}"
+    training, who = stage.training, _name_of(stage)
     writes = is_first_process()
     store = open_store(inputs.data / "train")
     teacher, teacher_card = load_model(inputs.teacher)
@@ -82,11 +82,15 @@ def train_student(
     checkpoint.unlink(missing_ok=True)
 
 
+def _name_of(stage: StudentTraining) -> str:
+    return f"{stage.row} {stage.training.name}"
+
+
 def _classes_of(stage: StudentTraining, inputs: StudentInputs) -> tuple[int, ...] | None:
     share = stage.training.share
     if share is None:
         return None
-    return read_partition(_needed(inputs.partition, f"{who_of(stage)}: shares the classes; give --partition"), share)
+    return read_partition(_needed(inputs.partition, f"{_name_of(stage)}: shares the classes; give --partition"), share)
 
 
 def _pairs_of(
@@ -95,7 +99,7 @@ def _pairs_of(
     training = stage.training
     if not training.pairs:
         return None
-    folder = _needed(inputs.pairs, f"{who_of(stage)}: compares with the teacher's images; give --pairs")
+    folder = _needed(inputs.pairs, f"{_name_of(stage)}: compares with the teacher's images; give --pairs")
     pairs = PairsFeed(folder, stage.options.batch_size, derived_seed(stage.seed, who_of(stage), "pairs"), device)
     if classes is not None and training.share is not None and training.share.of_pairs:
         pairs.keep(classes)

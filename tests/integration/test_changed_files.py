@@ -57,7 +57,7 @@ FILES: list[tuple[Callable[[Path], None], Callable[[Path], object], str]] = [
     (make_store, open_store, "labels.npy"),
     (make_store, open_store, "manifest.json"),
     (make_model, open_model, WEIGHTS),
-    (make_model, open_model, "companions.safetensors"),
+    (make_model, open_model, "auxiliary.safetensors"),
     (make_model, open_model, "card.json"),
     (make_perceptron, open_model, "network/model.safetensors"),
     (make_perceptron, open_model, "card.json"),
@@ -101,15 +101,15 @@ def test_a_flipped_bit_is_refused_or_without_effect(
 
 @pytest.mark.parametrize("change", ["of another model", "absent"])
 def test_auxiliary_weights_are_the_models_own(tmp_path: Path, change: str) -> None:
-    path = tmp_path / "it" / "companions.safetensors"
+    path = tmp_path / "it" / "auxiliary.safetensors"
     make_model(tmp_path / "other")
     make_model(tmp_path / "it")
     if change == "absent":
         path.unlink()
     else:
-        path.write_bytes((tmp_path / "other" / "companions.safetensors").read_bytes())
+        path.write_bytes((tmp_path / "other" / "auxiliary.safetensors").read_bytes())
     load_model(tmp_path / "it")
-    with pytest.raises(SfddmError, match=r"companions\.safetensors: (no such file|its sha256 is)"):
+    with pytest.raises(SfddmError, match=r"auxiliary\.safetensors: (no such file|its sha256 is)"):
         load_auxiliary(tmp_path / "it", auxiliary())
 
 
@@ -117,7 +117,7 @@ def test_auxiliary_weights_must_be_finite(tmp_path: Path) -> None:
     networks = auxiliary()
     networks.load_state_dict({name: value / 0 for name, value in networks.state_dict().items()})
     save_model(tmp_path / "it", tiny_denoiser(size=4), CARD, networks)
-    with pytest.raises(SfddmError, match=r"companions\.safetensors: the weights projection\..* must be finite"):
+    with pytest.raises(SfddmError, match=r"auxiliary\.safetensors: the weights projection\..* must be finite"):
         load_auxiliary(tmp_path / "it", auxiliary())
 
 

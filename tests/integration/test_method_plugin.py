@@ -17,6 +17,7 @@ from sfddm.networks.model_folder import load_auxiliary, load_model
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.registry import PLUGINS
 from sfddm.sampling.images import sample_row
+from sfddm.spec import stages
 from sfddm.spec.experiment import TEACHER, Spec
 from sfddm.spec.stages import student_training, teacher_training
 from sfddm.training.student import StudentInputs, train_student
@@ -110,7 +111,7 @@ def test_a_method_in_a_file_of_its_own_is_trained_by_its_own_loss_and_sampled(sp
         assert card["student_evaluations"] == 1
         assert card["teacher_evaluations"] == {"grey": 1, "learned-level": 0}[row]
         assert isinstance(model, Denoiser)
-        sample_row(spec, row, 1, [students[row]], tmp_path / "samples.npy", device=CPU)
+        sample_row(stages.row_sampling(spec, row, 1), [students[row]], tmp_path / "samples.npy", device=CPU)
         made = np.load(tmp_path / "samples.npy") / 127.5 - 1
         assert np.abs(made.mean() - level) < 0.03
         assert made.std() < 0.1

@@ -16,6 +16,7 @@ from sfddm.data.fetch import fetch
 from sfddm.evaluation.class_partition import write_partition
 from sfddm.networks.model_folder import load_auxiliary, load_model
 from sfddm.sampling.pairs import write_pairs
+from sfddm.spec import stages
 from sfddm.spec.stages import class_partition, student_training, teacher_training
 from sfddm.training.sections import StudentInputs
 from sfddm.training.student import train_student
@@ -33,7 +34,7 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
     fetch(spec.data, tmp_path / "data")
     teacher, pairs = tmp_path / "teacher", tmp_path / "pairs"
     train_teacher(teacher_training(spec, 0), tmp_path / "data", teacher, state=tmp_path / "state", device=CPU)
-    write_pairs(spec, 0, teacher, pairs, device=CPU)
+    write_pairs(stages.pair_sampling(spec, 0), teacher, pairs, device=CPU)
     one, two = tmp_path / "one", tmp_path / "two"
     partition = tmp_path / "partition.json"
     write_partition(class_partition(spec, "msd"), tmp_path / "data", partition)

@@ -158,4 +158,6 @@ def test_metric_extractor_and_measurement_of_plug_ins(extended: Extended) -> Non
     measured = [row for row in ROWS if (extended.folder / RUN / f"seed-0/{row}/steps-4/brightness.json").is_file()]
     assert measured == ["ddim", "matched"]
     assert 0 < extended.read("ddim/steps-4/brightness.json")["rows"][0]["value"] < 255
-    assert "Mean shift" in (extended.folder / "reports" / "table.html").read_text()
+    page = (extended.folder / "reports" / "table.html").read_text()
+    assert "Mean shift" in page
+    assert "Brightness" in page

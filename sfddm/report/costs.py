@@ -32,13 +32,15 @@ def costs_beside_quality(content: Content, part: Collected) -> dict[str, Any]:
     places = [place for place, group in enumerate(table.groups) if group.experiment == part.provenance.experiment]
     methods = dict(zip(frame.method, frame.method_name, strict=True))
     variants = {name: method for name, method in methods.items() if name in content.variants}
-    main = ~frame.method.isin(content.variants)
+    groups = costs_of(frame, means, table.metric)
     plots = [
         (group[0].steps, cost_plot(table, place, group, content.slots, variants))
         for place in places
-        for group in costs_of(frame, means, table.metric)
+        for group in groups
         if group[0].role == "method"
     ]
+    main = [[cost for cost in group if cost.method not in variants] for group in groups]
+    apart = [[cost for cost in group if cost.method in variants] for group in groups]
     return {
         "title": part.provenance.title,
         "hardware": part.provenance.hardware,
@@ -47,8 +49,8 @@ def costs_beside_quality(content: Content, part: Collected) -> dict[str, Any]:
         "label": " / ".join(table.groups[place].label for place in places),
         "plots": [(steps, svg) for steps, svg in plots if svg is not None],
         "legend": [one for one in content.legend if one[3] in methods],
-        "costs": costs_of(frame[main], means, table.metric),
-        "variants": costs_of(frame[~main], means, table.metric),
+        "costs": [group for group in main if group],
+        "variants": [group for group in apart if group],
     }
 
 

@@ -15,6 +15,8 @@ from sfddm.report.frame import lines_of
 from sfddm.results.rows import Collected, Role
 from sfddm.results.styles import Better, MetricStyle, style_of
 
+#: What is shown of a mean.
+_CELL = ["experiment", "method", "title", "steps", "value", "low", "high", "text", "interval", "mark"]
 #: The order of the metrics that are known here; others follow in the order of the rows.
 METRIC_ORDER = ("frechet_distance", "kid", "precision", "recall")
 
@@ -73,12 +75,13 @@ def metric_table(parts: Sequence[Collected], means: pd.DataFrame, metric: str) -
     means = means[means.experiment.isin([group.experiment for group in groups])]
 
     def of_role(role: Role) -> list[Line]:
-        cells = lines_of(own[own.role == role])
-        found = means[means.role == role]
-        methods = found.method.unique() if role == "method" else own[own.role == role].method.unique()
+        cells = lines_of(own.loc[own.role == role, _CELL])
+        titles = means[means.role == role].groupby("method", sort=False).title.agg(_common_title)
+        present = {cell.method for cell in cells}
         return [
-            Line(method, _common_title(found[found.method == method].title), _cells(cells, groups, method, role))
-            for method in methods
+            Line(method, title, _cells(cells, groups, method, role))
+            for method, title in titles.items()
+            if role == "method" or method in present
         ]
 
     lines = {role: tuple(of_role(role)) for role in ("teacher", "method", "real")}

@@ -35,6 +35,7 @@ case $verb in
     mkdir -p "$out"; echo weights > "$out/card.json" ;;
   distill) mkdir -p "$out"; echo weights > "$out/card.json" ;;
   pairs) mkdir -p "$out"; echo pairs > "$out/pairs.json" ;;
+  partition) echo parts > "$out" ;;
   reference) mkdir -p "$out"; echo features > "$out/features.npz"; echo floor > "$out/score.json" ;;
   sample)
     echo images > "$out"; echo labels > "${out%samples.npy}labels.npy"
@@ -170,7 +171,14 @@ def test_students_that_share_the_work_are_jobs_of_their_own_and_one_job_samples_
     calls = checkout.calls()
     seed = "reports/runs/smoke/seed-0"
     assert [option(call, "out") for call in calls if call[0] == "pairs"] == [f"{seed}/teacher/pairs"]
+    partition = "reports/runs/smoke/partitions/msd.json"
+    assert [(option(call, "method"), option(call, "out")) for call in calls if call[0] == "partition"] == [
+        ("msd", partition)
+    ]
     distilled = {(option(call, "method"), option(call, "fold")): call for call in calls if call[0] == "distill"}
+    sharing = {which for which, call in distilled.items() if "--partition" in call}
+    assert sharing == {("msd", "1.dm-0"), ("msd", "1.dm-1")}
+    assert {option(distilled[which], "partition") for which in sharing} == {partition}
     assert option(distilled["msd", "1.dm-1"], "pairs") == f"{seed}/teacher/pairs"
     assert option(distilled["one-to-many", "4.range-2"], "start") == f"{seed}/one-to-many/fold-4.shared"
     assert option(distilled["one-to-many", "4.range-2"], "teacher") == f"{seed}/sfddm/fold-4"

@@ -209,7 +209,7 @@ def test_a_missing_or_wrong_input_is_refused(
     trained: tuple[Spec, Path], tmp_path: Path, arguments: dict[str, Any], reason: str
 ) -> None:
     spec, root = trained
-    changes = {name: None if place is None else root / place for name, place in arguments.items()}
+    changes: dict[str, Any] = {name: None if place is None else root / place for name, place in arguments.items()}
     inputs = replace(inputs_of(spec, root, "msd", "1.adm-0"), **changes)
     with pytest.raises(SfddmError, match=reason):
         train_student(student_training(spec, "msd", "1.adm-0", 0), inputs, tmp_path / "m", state=None, device=CPU)

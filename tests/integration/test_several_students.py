@@ -16,9 +16,10 @@ from support.several_students import make_spec
 from sfddm.data.fetch import fetch
 from sfddm.diffusion.index_sets import make_index_set
 from sfddm.evaluation.class_partition import write_partition
+from sfddm.evaluation.measurements.base import open_labels
 from sfddm.evaluation.measurements.by_class import figures_by_class
 from sfddm.evaluation.reference import reference_statistics, write_reference
-from sfddm.evaluation.score import open_labels, score
+from sfddm.evaluation.score import score
 from sfddm.networks.denoiser import FrozenDenoiser
 from sfddm.networks.model_folder import load_auxiliary, load_model
 from sfddm.runtime.errors import SfddmError
@@ -28,7 +29,7 @@ from sfddm.sampling.images import flops, sample_row
 from sfddm.sampling.pairs import write_pairs
 from sfddm.spec import stages
 from sfddm.spec.experiment import TEACHER, Model, Spec
-from sfddm.spec.stages import class_partition, student_training, teacher_training
+from sfddm.spec.stages import class_partition, pair_sampling, student_training, teacher_training
 from sfddm.training.pairs import PairsFeed
 from sfddm.training.sections import StudentInputs
 from sfddm.training.student import make_objective, train_student
@@ -47,7 +48,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Spec, Path]:
     spec, root = make_spec(), tmp_path_factory.mktemp("plane")
     fetch(spec.data, root / "data")
     train_teacher(teacher_training(spec, 0), root / "data", folder(root, TEACHER), state=root / "state", device=CPU)
-    write_pairs(spec, 0, folder(root, TEACHER), root / "pairs", device=CPU)
+    write_pairs(pair_sampling(spec, 0), folder(root, TEACHER), root / "pairs", device=CPU)
     write_partition(class_partition(spec, "msd"), root / "data", root / "msd.json")
     for row in spec.methods:
         for name in spec.trainings(row):
@@ -131,13 +132,13 @@ def test_together_they_make_every_class_and_are_scored_class_by_class(
 ) -> None:
     spec, root = trained
     models = [folder(root, model) for model in spec.sampled_models("msd", 1)]
-    sample_row(spec, "msd", 1, models, tmp_path / "samples.npy", device=CPU)
+    sample_row(stages.row_sampling(spec, "msd", 1), models, tmp_path / "samples.npy", device=CPU)
     images, labels = np.load(tmp_path / "samples.npy"), np.load(tmp_path / "labels.npy")
     assert labels.dtype == np.int64
     assert labels.tolist() == [k % 8 for k in range(320)]
     for i, classes in enumerate([[0, 2, 4, 6], [1, 3, 5, 7]]):
         alone = tmp_path / f"alone-{i}" / "samples.npy"
-        sample_row(spec, "msd", 1, [models[i]], alone, device=CPU)
+        sample_row(stages.row_sampling(spec, "msd", 1), [models[i]], alone, device=CPU)
         mine = np.isin(labels, classes)
         assert np.abs(images[mine].astype(int) - np.load(alone)[mine]).max() <= 1, "a smaller batch may round otherwise"
     cost = json.loads((tmp_path / "samples.json").read_text())
@@ -180,7 +181,7 @@ def test_guidance_changes_what_is_sampled(trained: tuple[Spec, Path], tmp_path: 
     plain = make_spec(methods={"teacher": {"reference_steps": 8}, "ddim": {}})
     evaluations = []
     for one, name in ((spec, "guided.npy"), (plain, "plain.npy")):
-        sample_row(one, "ddim", 4, [folder(root, TEACHER)], tmp_path / name, device=CPU)
+        sample_row(stages.row_sampling(one, "ddim", 4), [folder(root, TEACHER)], tmp_path / name, device=CPU)
         evaluations.append(json.loads((tmp_path / "samples.json").read_text())["nfe"])
     assert evaluations == [8, 4], "guidance asks the network twice a step"
     assert not np.array_equal(np.load(tmp_path / "guided.npy"), np.load(tmp_path / "plain.npy"))
@@ -199,7 +200,7 @@ def test_a_stage_trained_again_has_the_same_weights(trained: tuple[Spec, Path], 
     [
         ({"start": None}, r"starts from fold 1\.dm-0; give --start"),
         ({"pairs": None}, r"compares with the teacher's images; give --pairs"),
-        ({"partition": None}, r"msd 1\.adm-0: shares the classes; give --partition"),
+        ({"partition": None}, r"msd.1\.adm-0: shares the classes; give --partition"),
         ({"partition": "pairs/pairs.json"}, r"pairs\.json: not a partition written by `sfddm partition`"),
         ({"start": "msd/1.dm-1"}, r"holds msd 1\.dm-1, but msd 1\.adm-0 needs msd 1\.dm-0"),
         ({"teacher": "trajectory/8"}, r"holds trajectory 8, but msd 1\.adm-0 needs teacher teacher"),

@@ -17,24 +17,18 @@ from rich.console import Console
 from rich.table import Table
 
 from sfddm.diffusion.randomness import initial_noise, sample_labels
-from sfddm.evaluation.frechet import frechet_by_block, real_side
 from sfddm.evaluation.intervals import Blocks
-from sfddm.evaluation.metrics import (
-    frechet_distance,
-    kernel_inception_distance,
-    precision_and_recall,
-    reference_statistics,
-)
-from sfddm.methods.base import Beside
-from sfddm.methods.teacher import denoising_loss
+from sfddm.evaluation.metrics.base import Compared, find_metric
+from sfddm.evaluation.metrics.precision import precision_and_recall
+from sfddm.evaluation.reference import reference_statistics
 from sfddm.networks.build import build_network
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.networks.steps import Steps
-from sfddm.objectives.terms import Loss
 from sfddm.runtime import fork_server
 from sfddm.sampling.images import draw
 from sfddm.spec.load import load_spec
-from sfddm.training.loop import Batch, train
+from sfddm.training.loop import Seeds, train
+from sfddm.training.teacher import make_objective
 
 REPEATS = 5
 CPU = torch.device("cpu")
@@ -72,23 +66,23 @@ def training_rate(row: str) -> float:
     method, prediction = spec.method(row), spec.network.prediction
     config = spec.network.config(spec.data.image_size, spec.data.channels)
     steps = Steps.of_teacher(spec.schedule.build())
-    fold = None if row == "teacher" else method.folds(8)[-1]
     teacher = FrozenDenoiser(Denoiser(build_network(config, 0), prediction, steps))
-    own_steps = steps if fold is None else steps.subsequence(fold.index_set, fold.index_set)
-    student = Denoiser(build_network(config, 1), prediction, own_steps)
+    if row == "teacher":
+        objective = make_objective(Denoiser(build_network(config, 1), prediction, steps))
+    else:
+        training = method.plan(8).trainings[-1]
+        own_steps = steps.subsequence(training.index_set, training.index_set)
+        student = Denoiser(build_network(config, 1), prediction, own_steps)
+        objective = method.objective(training, student, teacher)
     images = np.random.default_rng(0).integers(0, 256, (1797, 8, 8, 1), np.uint8)
     options = spec.students.model_copy(update={"images": 40 * spec.students.batch_size})
-
-    def loss(batch: Batch) -> Loss:
-        if fold is None:
-            return denoising_loss(student, batch.x0, batch.noise, batch.k)
-        beside = Beside(fold=fold, step=batch.step)
-        return method.loss(student, teacher, batch.x0, batch.noise, batch.k, beside)
 
     with tempfile.TemporaryDirectory() as folder:
         checkpoint, labels = Path(folder) / "checkpoint.safetensors", np.full(len(images), -1)
         taken = seconds(
-            lambda: train(student, loss, images, labels, options, seed=0, checkpoint=checkpoint, device=CPU, title=row)
+            lambda: train(
+                objective, images, labels, options, seeds=Seeds(0), checkpoint=checkpoint, device=CPU, title=row
+            )
         )
     return (options.images or 0) / taken
 
@@ -100,8 +94,8 @@ def training_and_sampling() -> dict[str, float]:
     config = spec.network.config(spec.data.image_size, spec.data.channels)
     teacher = Denoiser(build_network(config, 0), spec.network.prediction, Steps.of_teacher(spec.schedule.build()))
     x = torch.from_numpy(initial_noise(0, 0, 256, (1, 8, 8)))
-    ddim = spec.method("ddim")
-    taken = seconds(lambda: draw(teacher.eval(), ddim.index_set(8), ddim.sampler, x, sample_labels(0, len(x), None), 0))
+    plan, labels = spec.plan("ddim", 8), sample_labels(0, len(x), None)
+    taken = seconds(lambda: draw(teacher.eval(), plan.index_set, plan.sampler, x, labels, 0))
     return found | {"sampling in 8 steps, images/s": len(x) / taken}
 
 
@@ -109,15 +103,11 @@ def figures() -> dict[str, float]:
     """Return how long each figure of 1,797 images takes, with its intervals."""
     draws = np.random.default_rng(0)
     real, generated = (draws.standard_normal((1797, 1280)).astype(np.float32) for _ in range(2))
-    reference, blocks = reference_statistics(real, 3), Blocks(1797, 10)
-    side = real_side(real)
+    compared = Compared(generated, reference_statistics(real, 3), Blocks(1797, 10))
     return {
-        "Frechet distance (torch-fidelity), s": seconds(lambda: frechet_distance(generated, reference, blocks)),
-        "Frechet distance, by block, s": seconds(lambda: frechet_by_block(generated, side, blocks)),
-        "KID, s": seconds(
-            lambda: kernel_inception_distance(generated, reference.features, reference.kernel_mean, blocks)
-        ),
-        "precision and recall, s": seconds(lambda: precision_and_recall(generated, reference, blocks)),
+        "Frechet distance, s": seconds(lambda: find_metric("frechet_distance").by_block(compared)),
+        "KID, s": seconds(lambda: find_metric("kid").by_block(compared)),
+        "precision and recall, s": seconds(lambda: precision_and_recall(compared)),
     }
 
 

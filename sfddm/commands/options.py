@@ -32,7 +32,8 @@ class Writes:
     def files(self, path: Path) -> list[Path]:
         """Return the files that are written for ``--out path``."""
         own = [path / name for name in self.inside] or ([path] if self.kind == "file" else [])
-        return own + [path.with_name(name) for name in self.beside] + [path.with_suffix(e) for e in self.endings]
+        named = [path.parent / f"{path.stem}{ending}" for ending in self.endings]
+        return own + [path.with_name(name) for name in self.beside] + named
 
 
 def option(name: str, text: str, **settings: Any) -> Any:

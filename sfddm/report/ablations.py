@@ -117,14 +117,24 @@ class AblationTable:
 
 
 def variants_of(frame: pd.DataFrame) -> frozenset[str]:
-    """Return the names of the rows that are variants: wherever they occur, their method's main row was measured too."""
+    """Return the names of the rows that are variants: wherever they occur, their method's main row was measured too.
+
+    A row that trains nothing and takes another sampler than the main row, at as many evaluations a step, is none: it
+    competes with it.
+    """
     rows = frame[frame.role == "method"].drop_duplicates(["experiment", "method"])
-    named = set(zip(frame.experiment, frame.method, strict=True))
-    has_main = [
-        row.method_name != row.method and (row.experiment, row.method_name) in named for row in rows.itertuples()
-    ]
-    with_main = pd.Series(has_main, rows.method, dtype=bool).groupby(level=0).all()
-    return frozenset(with_main.index[with_main])
+    by_name = {(row.experiment, row.method): row for row in rows.itertuples()}
+
+    def is_variant(row: Any) -> bool:
+        main = by_name.get((row.experiment, row.method_name))
+        if main is None or main.method == row.method:
+            return False
+        samplers = {one.options.get("sampler", _SAMPLER["sampler"]) for one in (row, main)}
+        return bool(row.folds) or len(samplers) == 1 or row.nfe * main.steps != main.nfe * row.steps
+
+    variants = pd.Series([is_variant(row) for row in rows.itertuples()], rows.method, dtype=bool)
+    everywhere = variants.groupby(level=0).all()
+    return frozenset(everywhere.index[everywhere])
 
 
 def ablation_table(part: Collected, metric: str, variants: frozenset[str]) -> AblationTable | None:

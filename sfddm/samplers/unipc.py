@@ -66,7 +66,7 @@ def move(walk: Walk, k: int, x: Tensor, past: Sequence[Tensor], found: Tensor | 
 
 
 def weights(ratios: Sequence[float], step: float) -> list[float]:
-    """Return the weights of the differences quotients: Zhao et al. 2023, eq. 5 and Theorem 3.1, with B(h) = e^h - 1.
+    """Return the weights of the difference quotients: Zhao et al. 2023, eq. 5 and Theorem 3.1, with B(h) = e^h - 1.
 
     A single one is 1/2, as in the released code.
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections import Counter
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,6 @@ PAGE = (ROOT / "docs" / "extending.md").read_text()
 FILES = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", PAGE, flags=re.DOTALL))
 LINES = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)
 INSTALLED = "ab2.py"  # as an installed distribution does it; the others are listed in SFDDM_PLUGINS
-OF_SCORES = ("mean_shift.py", "brightness.py", "thumbnail.py")
 TABLE = ("snakemake", "--cores", "2", "reports/table.html", "--config", "experiments=extended")
 RUN = "reports/runs/extended"
 ROWS = ("ddim", "matched", "weighted", "ab2", "small")
@@ -39,8 +36,7 @@ class Extended(ProjectCopy):
         super().__init__(folder, SFDDM_PLUGINS=os.pathsep.join(map(str, listed)))
         (folder / "mine").mkdir()
         for name, text in FILES.items():
-            early = find_spec("sfddm.evaluation.measurements") is None and name in OF_SCORES
-            (folder / self.place(name)).write_text("" if early else text)
+            (folder / self.place(name)).write_text(text)
         distribution = folder / "mine-1.0.dist-info"
         distribution.mkdir()
         (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
@@ -75,25 +71,12 @@ class Extended(ProjectCopy):
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory: pytest.TempPathFactory) -> Extended:
-    """The run with everything but what concerns scores."""
+    """The run with every line of the page."""
     copy = Extended(tmp_path_factory.mktemp("extended"))
     for line in LINES:
-        if not line.startswith("evaluation"):
-            copy.add(line)
+        copy.add(line)
     copy.make_table()
     return copy
-
-
-@pytest.fixture(scope="module")
-def scored(extended: Extended) -> Extended:
-    """The same run, with the page's metric, measurement and extractor."""
-    if find_spec("sfddm.evaluation.measurements") is None:
-        pytest.skip("scores have no registries yet")
-    for line in LINES:
-        if line.startswith("evaluation"):
-            extended.add(line)
-    extended.make_table()
-    return extended
 
 
 def test_every_addition_is_one_file_and_one_line() -> None:
@@ -103,7 +86,7 @@ def test_every_addition_is_one_file_and_one_line() -> None:
 
 def test_rows_of_plug_ins_are_scored_and_stand_in_the_table(extended: Extended) -> None:
     for row in ROWS:
-        assert len(extended.read(f"{row}/steps-4/score.json")["rows"]) >= 4
+        assert len(extended.read(f"{row}/steps-4/score.json")["rows"]) == 2
     page = (extended.folder / "reports" / "table.html").read_text()
     for title in ("Output matching", "Learned weights", "AB2", "Small student", "Stripes"):
         assert title in page
@@ -118,7 +101,10 @@ def test_rows_of_plug_ins_are_scored_and_stand_in_the_table(extended: Extended) 
     ("edits", "jobs"),
     [
         # Both rows of the method, "matched" and "small".
-        ({"matched.py": ("x0).mean()\n", "x0).mean() * 2\n")}, {"distill": 2, "sample": 2, "evaluate": 2}),
+        (
+            {"matched.py": ("x0).mean()\n", "x0).mean() * 2\n")},
+            {"distill": 2, "sample": 2, "evaluate": 2, "measure": 1},
+        ),
         (
             {
                 "weighted.py": ("(error * (-u)", "(2 * error * (-u)"),
@@ -127,13 +113,15 @@ def test_rows_of_plug_ins_are_scored_and_stand_in_the_table(extended: Extended) 
             },
             {"distill": 2, "sample": 3, "evaluate": 3},
         ),
+        ({"mean_shift.py": ("float(", "2 * float(")}, {"reference": 1, "evaluate": len(ROWS) + 1}),
+        ({"thumbnail.py": ("means.re", "-means.re")}, {"reference": 1, "evaluate": len(ROWS) + 1, "measure": 2}),
         (
-            {name: ("from __future__", "# A comment.\nfrom __future__") for name in FILES if name not in OF_SCORES}
+            {name: ("from __future__", "# A comment.\nfrom __future__") for name in FILES}
             | {"matched.py": ('"""Output matching: the', '"""Other words: the')},
             {},
         ),
     ],
-    ids=["loss", "loss, sampler and network", "comments and docstring"],
+    ids=["loss", "loss, sampler and network", "metric", "extractor", "comments and docstring"],
 )
 def test_an_edit_of_a_plug_in_reruns_what_depends_on_it(
     extended: Extended, edits: dict[str, tuple[str, str]], jobs: dict[str, int]
@@ -158,29 +146,16 @@ def test_without_the_plug_in_the_spec_is_refused_in_one_sentence(extended: Exten
     assert "stripes" in done.stderr
 
 
-# --- scores: these come last, since they change the run ---
-
-
-def test_metric_extractor_and_measurement_of_plug_ins(scored: Extended) -> None:
+def test_metric_extractor_and_measurement_of_plug_ins(extended: Extended) -> None:
     for row in ROWS:
-        score = scored.read(f"{row}/steps-4/score.json")
+        score = extended.read(f"{row}/steps-4/score.json")
         labels = {figure["metric"]: figure["label"] for figure in score["rows"]}
         assert labels == {"frechet_distance": "FD thumbnails", "mean_shift": "Mean shift thumbnails"}
         assert score["protocol"]["extractor"] == "thumbnail"
         figures = {figure["metric"]: figure for figure in score["rows"]}
         assert figures["mean_shift"]["low"] <= figures["mean_shift"]["value"] <= figures["mean_shift"]["high"]
         assert figures["mean_shift"]["value"] ** 2 <= figures["frechet_distance"]["value"]
-    measured = [row for row in ROWS if (scored.folder / RUN / f"seed-0/{row}/steps-4/brightness.json").is_file()]
+    measured = [row for row in ROWS if (extended.folder / RUN / f"seed-0/{row}/steps-4/brightness.json").is_file()]
     assert measured == ["ddim", "matched"]
-    assert 0 < scored.read("ddim/steps-4/brightness.json")["rows"][0]["value"] < 255
-    assert "Mean shift" in (scored.folder / "reports" / "table.html").read_text()
-
-
-def test_edits_of_what_concerns_scores_train_and_sample_nothing(scored: Extended) -> None:
-    for name in ("mean_shift.py", "thumbnail.py"):
-        (scored.folder / scored.place(name)).write_text(f"{FILES[name]}\nNEW = 1\n")
-        planned = Counter(scored.dry_run())
-        (scored.folder / scored.place(name)).write_text(FILES[name])
-        assert planned["fetch"] + planned["train"] + planned["distill"] + planned["sample"] == 0
-        assert planned["evaluate"] == len(ROWS) + 1
-        assert planned["measure"] == (0 if name == "mean_shift.py" else 2)
+    assert 0 < extended.read("ddim/steps-4/brightness.json")["rows"][0]["value"] < 255
+    assert "Mean shift" in (extended.folder / "reports" / "table.html").read_text()

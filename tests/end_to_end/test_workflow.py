@@ -35,11 +35,13 @@ case $verb in
     mkdir -p "$out"; echo weights > "$out/card.json" ;;
   distill) mkdir -p "$out"; echo weights > "$out/card.json" ;;
   pairs) mkdir -p "$out"; echo pairs > "$out/pairs.json" ;;
+  partition) echo parts > "$out" ;;
   reference) mkdir -p "$out"; echo features > "$out/features.npz"; echo floor > "$out/score.json" ;;
   sample)
     echo images > "$out"; echo labels > "${out%samples.npy}labels.npy"
     echo "OMP_NUM_THREADS=$OMP_NUM_THREADS spin $GOMP_SPINCOUNT" > "${out%.npy}.json" ;;
   evaluate) echo score > "$out" ;;
+  measure) echo figures > "$out"; echo arrays > "${out%.json}.npz" ;;
   collect) mkdir -p "$out"; cat "${given[1]}" > "$out/metrics.json"; echo images > "$out/samples.npz" ;;
   report) for name in table.html table.md table.tex metrics.json; do echo "${given[*]}" > "$out/$name"; done ;;
 esac
@@ -149,7 +151,7 @@ def test_an_edited_budget_retrains_the_students_but_not_the_teacher(finished: Ch
 
 def test_a_row_that_is_measured_further_changes_no_figure_that_is_there(finished: Checkout) -> None:
     finished.edit("params/smoke.yaml", "{samples: 128}", "{samples: 128, agreement: [sfddm]}")
-    assert finished.planned() == {"agree": 2, "collect": 1, "report": 1}
+    assert finished.planned() == {"measure": 2, "collect": 1, "report": 1}
 
 
 def test_the_words_of_a_spec_train_nothing_again(finished: Checkout) -> None:
@@ -169,7 +171,14 @@ def test_students_that_share_the_work_are_jobs_of_their_own_and_one_job_samples_
     calls = checkout.calls()
     seed = "reports/runs/smoke/seed-0"
     assert [option(call, "out") for call in calls if call[0] == "pairs"] == [f"{seed}/teacher/pairs"]
+    partition = "reports/runs/smoke/partitions/msd.json"
+    assert [(option(call, "method"), option(call, "out")) for call in calls if call[0] == "partition"] == [
+        ("msd", partition)
+    ]
     distilled = {(option(call, "method"), option(call, "fold")): call for call in calls if call[0] == "distill"}
+    sharing = {which for which, call in distilled.items() if "--partition" in call}
+    assert sharing == {("msd", "1.dm-0"), ("msd", "1.dm-1")}
+    assert {option(distilled[which], "partition") for which in sharing} == {partition}
     assert option(distilled["msd", "1.dm-1"], "pairs") == f"{seed}/teacher/pairs"
     assert option(distilled["one-to-many", "4.range-2"], "start") == f"{seed}/one-to-many/fold-4.shared"
     assert option(distilled["one-to-many", "4.range-2"], "teacher") == f"{seed}/sfddm/fold-4"

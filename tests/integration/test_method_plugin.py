@@ -13,7 +13,7 @@ from support.several_students import make_spec
 from sfddm.data.fetch import fetch
 from sfddm.methods import all_methods
 from sfddm.networks.denoiser import Denoiser
-from sfddm.networks.model_folder import load_companions, load_model
+from sfddm.networks.model_folder import load_auxiliary, load_model
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.registry import PLUGINS
 from sfddm.sampling.images import sample_row
@@ -27,7 +27,8 @@ PLUG_IN = '''
 """Students that say one grey level whatever they see: known in closed form, and nobody's in the package."""
 
 from sfddm.diffusion.process import mean_squared_error
-from sfddm.methods.base import Evaluations, Loss, Method
+from sfddm.methods.base import Method
+from sfddm.objectives.terms import Evaluations, Loss
 from sfddm.methods.options import MethodOptions
 
 
@@ -58,7 +59,7 @@ class LearnedLevel(Level):
     def objective(self, training, student, teacher):
         from torch.nn import Linear, ModuleDict
 
-        from sfddm.methods.objective import Objective
+        from sfddm.objectives.objective import Objective
 
         return Objective(
             student, teacher, self.loss, evaluations=Evaluations(student=1, teacher=0),
@@ -114,7 +115,7 @@ def test_a_method_in_a_file_of_its_own_is_trained_by_its_own_loss_and_sampled(sp
         assert np.abs(made.mean() - level) < 0.03
         assert made.std() < 0.1
     kept = torch.nn.ModuleDict({"level": torch.nn.Linear(1, 1)})
-    load_companions(students["learned-level"], kept)
+    load_auxiliary(students["learned-level"], kept)
     said = kept["level"](torch.linspace(0, 1, 5)[:, None])
     torch.testing.assert_close(said, torch.full_like(said, 0.25), atol=0.02, rtol=0)
 

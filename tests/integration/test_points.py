@@ -20,12 +20,13 @@ from sfddm.data.fetch import fetch
 from sfddm.data.gaussians import petals
 from sfddm.data.spec import DataSpec
 from sfddm.data.store import open_store
-from sfddm.evaluation.agreement import measure_agreement
-from sfddm.evaluation.figures import figures_of
-from sfddm.evaluation.frechet import frechet_by_block, real_side
+from sfddm.evaluation.compare import compare
 from sfddm.evaluation.intervals import Blocks
-from sfddm.evaluation.metrics import reference_statistics
-from sfddm.extractors.extract import extract_features
+from sfddm.evaluation.measurements.agreement import Agreement
+from sfddm.evaluation.measurements.base import Inputs, write_measurement
+from sfddm.evaluation.metrics.frechet_distance import RealSide, frechet_by_block
+from sfddm.evaluation.reference import reference_statistics
+from sfddm.extractors.base import extract_features
 from sfddm.extractors.points import LENGTH, coordinates_of, fourier_features
 from sfddm.records.pictures import sample_grid
 from sfddm.report.collect import KEPT_POINTS, _first_samples
@@ -33,6 +34,7 @@ from sfddm.report.content import read_content
 from sfddm.report.points import are_points, panel, share_near
 from sfddm.report.render import render_html
 from sfddm.runtime.errors import SfddmError
+from sfddm.spec import stages
 from sfddm.spec.load import parse_spec
 
 
@@ -81,7 +83,7 @@ def test_images_still_have_one_channel_or_three() -> None:
             {"evaluation": {"samples": 64}},
             "must be points for a source of points, and for no other; gaussians-2d gives points",
         ),
-        ({"evaluation": SPEC["evaluation"] | {"audit": ["ddim"]}}, "are for images, not for points"),
+        ({"evaluation": SPEC["evaluation"] | {"audit": ["ddim"]}}, "evaluation.audit: is for images, not for points"),
         (
             {"data": {"source": "sklearn-digits", "label": "d", "image_size": 8, "channels": 1}},
             "sklearn-digits gives images",
@@ -98,7 +100,7 @@ def test_coordinates_lie_between_minus_one_and_one() -> None:
     found = coordinates_of(some)
     np.testing.assert_allclose(found, [[-1, 1], [-1 / 255, 1 / 255]], atol=1e-7)
     assert found.dtype == np.float32
-    features = extract_features(some, make_spec().evaluation)["128 random Fourier features"]
+    features = extract_features(some, make_spec().evaluation)
     np.testing.assert_allclose(np.square(features).mean(axis=1), 1, rtol=1e-6)
 
 
@@ -123,9 +125,9 @@ def test_a_ring_is_not_a_disc_of_the_same_mean_and_covariance() -> None:
     disc = (0.5 * np.sqrt(2) * np.sqrt(draw.uniform(size=(4000, 1))) * circle).astype(np.float32)
     np.testing.assert_allclose(np.cov(ring.T), np.cov(disc.T), atol=0.01)
     blocks, half = Blocks(2000, 4), slice(None, 2000)
-    blind = frechet_by_block(ring[half], real_side(disc), blocks).value
-    seen = frechet_by_block(fourier_features(ring[half]), real_side(fourier_features(disc)), blocks).value
-    same = frechet_by_block(fourier_features(ring[half]), real_side(fourier_features(ring[2000:])), blocks).value
+    blind = frechet_by_block(ring[half], RealSide.of(disc), blocks).value
+    seen = frechet_by_block(fourier_features(ring[half]), RealSide.of(fourier_features(disc)), blocks).value
+    same = frechet_by_block(fourier_features(ring[half]), RealSide.of(fourier_features(ring[2000:])), blocks).value
     assert blind < 1e-3
     assert seen > 10 * same
 
@@ -134,12 +136,12 @@ def test_the_frechet_distance_of_points_is_heusels_formula() -> None:
     draw = np.random.default_rng(3)
     x = (draw.normal(size=(400, 2)) @ np.array([[0.3, 0.1], [0.0, 0.2]])).astype(np.float32)
     y = (draw.normal(size=(500, 2)) * 0.25 + 0.1).astype(np.float32)
-    rows = figures_of(x, reference_statistics(y, 3), make_spec(blocks=4).evaluation)
+    rows = compare(x, reference_statistics(y, 3), stages.scoring(make_spec(blocks=4)))
     a, b = np.cov(x.T), np.cov(y.T)
     wanted = np.square(x.mean(0) - y.mean(0)).sum() + np.trace(a + b - 2 * sqrtm(a @ b).real)
-    assert [row["label"] for row in rows] == ["FD points", "KID points", "Precision points", "Recall points"]
-    assert rows[0]["value"] == pytest.approx(wanted, rel=1e-5)
-    assert rows[0]["low"] <= wanted <= rows[0]["high"]
+    assert [row.label for row in rows] == ["FD points", "KID points", "Precision points", "Recall points"]
+    assert rows[0].value == pytest.approx(wanted, rel=1e-5)
+    assert rows[0].low <= wanted <= rows[0].high
 
 
 def test_agreement_of_points_is_the_l1_distance_alone(tmp_path: Path) -> None:
@@ -148,7 +150,9 @@ def test_agreement_of_points_is_the_l1_distance_alone(tmp_path: Path) -> None:
     student = np.where(teacher > 20, teacher - 20, teacher + 20).astype(np.uint8)
     np.save(tmp_path / "teacher.npy", teacher)
     np.save(tmp_path / "student.npy", student)
-    measure_agreement(spec, tmp_path / "student.npy", tmp_path / "teacher.npy", tmp_path / "agreement.json")
+    section = stages.measurement(spec, "agreement", "ddim", 4)
+    inputs = Inputs(section, samples=tmp_path / "student.npy", teacher_samples=tmp_path / "teacher.npy")
+    write_measurement(Agreement, inputs, tmp_path / "agreement.json")
     written = json.loads((tmp_path / "agreement.json").read_text())
     assert [row["metric"] for row in written["rows"]] == ["l1_teacher", "l1_teacher_control"]
     near, far = written["rows"]
@@ -160,10 +164,10 @@ def test_agreement_of_points_is_the_l1_distance_alone(tmp_path: Path) -> None:
 def test_evaluating_points_imports_no_torch_fidelity() -> None:
     script = (
         "import sys, numpy as np; from sfddm.spec.load import load_spec; import sfddm.evaluation.score; "
-        "from sfddm.evaluation.figures import figures_of; "
-        "from sfddm.evaluation.metrics import reference_statistics; "
+        "from sfddm.evaluation.compare import compare; from sfddm.spec.stages import scoring; "
+        "from sfddm.evaluation.reference import reference_statistics; "
         "x = np.random.default_rng(0).normal(size=(100, 2)).astype('float32'); "
-        "figures_of(x, reference_statistics(x, 3), load_spec(sys.argv[1]).evaluation); "
+        "compare(x, reference_statistics(x, 3), scoring(load_spec(sys.argv[1]))); "
         "assert not {name.partition('.')[0] for name in sys.modules} & {'torch_fidelity', 'torchvision', 'diffusers'}"
     )
     subprocess.run([sys.executable, "-c", script, str(FILE)], check=True)

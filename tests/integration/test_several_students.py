@@ -15,10 +15,9 @@ from support.several_students import make_spec
 
 from sfddm.data.fetch import fetch
 from sfddm.diffusion.index_sets import make_index_set
-from sfddm.evaluation.by_class import figures_by_class
 from sfddm.evaluation.class_partition import write_partition
-from sfddm.evaluation.metrics import reference_statistics
-from sfddm.evaluation.reference import write_reference
+from sfddm.evaluation.measurements.by_class import figures_by_class
+from sfddm.evaluation.reference import reference_statistics, write_reference
 from sfddm.evaluation.score import open_labels, score
 from sfddm.networks.denoiser import FrozenDenoiser
 from sfddm.networks.model_folder import load_auxiliary, load_model
@@ -27,6 +26,7 @@ from sfddm.samplers.base import sample
 from sfddm.samplers.ddim import DDIM as DDIMSampler
 from sfddm.sampling.images import flops, sample_row
 from sfddm.sampling.pairs import write_pairs
+from sfddm.spec import stages
 from sfddm.spec.experiment import TEACHER, Model, Spec
 from sfddm.spec.stages import class_partition, student_training, teacher_training
 from sfddm.training.pairs import PairsFeed
@@ -142,15 +142,15 @@ def test_together_they_make_every_class_and_are_scored_class_by_class(
         assert np.abs(images[mine].astype(int) - np.load(alone)[mine]).max() <= 1, "a smaller batch may round otherwise"
     cost = json.loads((tmp_path / "samples.json").read_text())
     assert cost["parameters"] == 2 * cost["active_parameters"]
-    write_reference(spec, root / "data", tmp_path / "reference")
-    score(spec, tmp_path / "samples.npy", tmp_path / "reference", tmp_path / "score.json")
+    write_reference(stages.scoring(spec), root / "data", tmp_path / "reference")
+    score(stages.scoring(spec), tmp_path / "samples.npy", tmp_path / "reference", tmp_path / "score.json")
     by_class = json.loads((tmp_path / "score.json").read_text())["by_class"]
     assert [row["class"] for row in by_class] == list(range(8))
     assert all(row["images"] == 40 and row["low"] <= row["kid"] <= row["high"] for row in by_class)
     order = np.random.default_rng(0).permutation(320)
     np.save(tmp_path / "samples.npy", images[order])
     np.save(tmp_path / "labels.npy", labels[order])
-    score(spec, tmp_path / "samples.npy", tmp_path / "reference", tmp_path / "again.json")
+    score(stages.scoring(spec), tmp_path / "samples.npy", tmp_path / "reference", tmp_path / "again.json")
     again = json.loads((tmp_path / "again.json").read_text())["by_class"]
     assert [row["hits"] for row in again] == pytest.approx([row["hits"] for row in by_class]), "labels are read"
     assert [row["kid"] for row in again] == pytest.approx([row["kid"] for row in by_class])
@@ -209,7 +209,7 @@ def test_a_missing_or_wrong_input_is_refused(
     trained: tuple[Spec, Path], tmp_path: Path, arguments: dict[str, Any], reason: str
 ) -> None:
     spec, root = trained
-    changes = {name: None if place is None else root / place for name, place in arguments.items()}
+    changes: dict[str, Any] = {name: None if place is None else root / place for name, place in arguments.items()}
     inputs = replace(inputs_of(spec, root, "msd", "1.adm-0"), **changes)
     with pytest.raises(SfddmError, match=reason):
         train_student(student_training(spec, "msd", "1.adm-0", 0), inputs, tmp_path / "m", state=None, device=CPU)
@@ -249,15 +249,17 @@ def test_the_kid_of_a_class_is_that_of_its_images_alone() -> None:
     spec = make_spec()
     labels = np.random.default_rng(1).permutation(np.arange(320) % 8)
     x, y = np.random.default_rng(0).standard_normal((2, 320, 5)).astype(np.float32)
-    found = figures_by_class(x + labels[:, None], labels, reference_statistics(y, 3, labels=labels), 8, spec.evaluation)
+    found = figures_by_class(
+        x + labels[:, None], labels, reference_statistics(y, 3, labels=labels), stages.scoring(spec)
+    )
 
     def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return (a.astype(np.float64) @ b.astype(np.float64).T / 5 + 1) ** 3
 
     for row in found:
-        mine, real = (x + labels[:, None])[labels == row["class"]], y[labels == row["class"]]
+        mine, real = (x + labels[:, None])[labels == row.class_], y[labels == row.class_]
         within = [(k.sum() - np.trace(k)) / (40 * 39) for k in (kernel(mine, mine), kernel(real, real))]
-        assert row["kid"] == pytest.approx(sum(within) - 2 * kernel(mine, real).mean(), rel=1e-9)
+        assert row.kid == pytest.approx(sum(within) - 2 * kernel(mine, real).mean(), rel=1e-9)
 
 
 def test_classes_that_were_swapped_are_found_out() -> None:
@@ -267,11 +269,11 @@ def test_classes_that_were_swapped_are_found_out() -> None:
     noise = np.random.default_rng(0).standard_normal((2, 320, 8))
     reference = reference_statistics((centres[labels] + noise[0]).astype(np.float32), 3, labels=labels)
     made = (centres[labels] + noise[1]).astype(np.float32)
-    right = figures_by_class(made, labels, reference, 8, spec.evaluation)
-    wrong = figures_by_class(made, (labels + 1) % 8, reference, 8, spec.evaluation)
-    assert all(row["hits"] > 0.95 for row in right)
-    assert all(row["hits"] < 0.05 for row in wrong)
-    assert max(row["kid"] for row in right) < min(row["kid"] for row in wrong)
+    right = figures_by_class(made, labels, reference, stages.scoring(spec))
+    wrong = figures_by_class(made, (labels + 1) % 8, reference, stages.scoring(spec))
+    assert all(row.hits > 0.95 for row in right)
+    assert all(row.hits < 0.05 for row in wrong)
+    assert max(row.kid for row in right) < min(row.kid for row in wrong)
 
 
 def test_operations_are_counted_by_hand_for_a_perceptron(trained: tuple[Spec, Path]) -> None:

@@ -41,7 +41,7 @@ class ProjectCopy:
         own = {"PATH": tools, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
         environment = os.environ | own | self.variables
         return subprocess.run(
-            arguments, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+            arguments, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300, check=False
         )
 
     def planned(self, *arguments: str) -> dict[str, int]:

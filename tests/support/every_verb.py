@@ -55,17 +55,19 @@ VERBS: dict[str, tuple[str, list[str]]] = {
         f"evaluate points.yaml --samples {SECOND}/samples.npy --reference run/reference",
         ["points.yaml", f"{SECOND}/samples.npy", "run/reference"],
     ),
-    "agree": (
-        f"agree points.yaml --samples {SECOND}/samples.npy --teacher-samples {FIRST}/samples.npy",
+    "agreement": (
+        "measure points.yaml --measurement agreement --method sfddm --steps 2"
+        f" --samples {SECOND}/samples.npy --teacher-samples {FIRST}/samples.npy",
         ["points.yaml", f"{SECOND}/samples.npy", f"{FIRST}/samples.npy"],
     ),
     "audit": (
-        f"audit points.yaml --samples {SECOND}/samples.npy --reference run/reference --data run/data",
+        "measure points.yaml --measurement audit --method sfddm --steps 2"
+        f" --samples {SECOND}/samples.npy --reference run/reference --data run/data",
         ["points.yaml", f"{SECOND}/samples.npy", "run/reference", "run/data/train"],
     ),
-    "interpolate": (
-        f"interpolate points.yaml --method sfddm --steps 2 --model {STUDENT} --teacher {MODEL}"
-        " --reference run/reference",
+    "interpolation": (
+        "measure points.yaml --measurement interpolation --method sfddm --steps 2"
+        f" --model {STUDENT} --teacher {MODEL} --reference run/reference",
         ["points.yaml", MODEL, STUDENT, "run/reference"],
     ),
     "collect": ("collect points.yaml --runs run", ["points.yaml", "run/data", "run/seed-0", "run/reference"]),
@@ -95,7 +97,7 @@ def make_run(folder: Path) -> None:
         teacher: f"{FIRST}/samples.npy",
         VERBS["sample"][0]: f"{SECOND}/samples.npy", VERBS["reference"][0]: "run/reference",
         first_score: f"{FIRST}/score.json", VERBS["evaluate"][0]: f"{SECOND}/score.json",
-        VERBS["agree"][0]: f"{SECOND}/agreement.json", VERBS["collect"][0]: "run/collected",
+        VERBS["agreement"][0]: f"{SECOND}/agreement.json", VERBS["collect"][0]: "run/collected",
     }  # fmt: skip
     with chdir(folder):
         for arguments, out in usual.items():

@@ -46,7 +46,7 @@ def loss_with_average(networks: Networks, batch: Batch, draws: Draws) -> Loss:
 
 def loss_with_auxiliary(networks: Networks, batch: Batch, draws: Draws) -> Loss:
     """Train the auxiliary network in every step, the student in every third, from the auxiliary network's answer."""
-    other: Denoiser = networks.auxiliary["other"]
+    other: Any = networks.auxiliary["other"]
     apart = denoising_loss(other, batch).total
     if batch.step % 3:
         return Loss(apart, trains_student=False)

@@ -80,12 +80,12 @@ rule measure:
     output:
         figures=f"{SEED}/{{method}}/steps-{{steps}}/{{measurement}}.json",
         arrays=f"{SEED}/{{method}}/steps-{{steps}}/{{measurement}}.npz",
-    wildcard_constraints:
-        measurement="|".join(entries("sfddm.evaluation.measurements", Measurement)),
     log:
         "reports/logs/{experiment}/seed-{seed}/{method}/{measurement}-{steps}.log",
     benchmark:
         "reports/benchmarks/{experiment}/seed-{seed}/{method}/{measurement}-{steps}.tsv"
+    wildcard_constraints:
+        measurement="|".join(entries("sfddm.evaluation.measurements", Measurement)),
     threads: 1
     resources:
         gpu=accelerators(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,13 +12,16 @@ from support.score_specs import make_spec
 from sfddm.data.store import write_store
 from sfddm.diffusion.randomness import epoch_order
 from sfddm.evaluation.intervals import Blocks, stratified_interval
-from sfddm.evaluation.measurements.audit import as_jpeg
+from sfddm.evaluation.measurements.audit import ProtocolAudit, as_jpeg
+from sfddm.evaluation.measurements.base import Inputs, write_measurement
 from sfddm.evaluation.metrics.frechet_distance import RealSide, frechet_by_block, frechet_of_few
 from sfddm.evaluation.reference import write_reference
 from sfddm.evaluation.score import score
-from sfddm.extractors.base import extract_features
+from sfddm.extractors.base import extract_features, extract_layers
+from sfddm.extractors.efficientnet_lite0 import EfficientNetLite0
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.torchvision_operators import declare_missing_operators
+from sfddm.spec import stages
 
 pytestmark = pytest.mark.slow
 
@@ -81,8 +83,7 @@ def test_jpeg_loses_more_at_less_quality() -> None:
 def _narrow_layer() -> Iterator[None]:
     """Let metrics use a layer 112 wide: distances in 1,280 dimensions take seconds each."""
     with pytest.MonkeyPatch.context() as patch:
-        narrow = replace(EXTRACTORS["efficientnet-lite0"], layer="112")
-        patch.setitem(EXTRACTORS, "efficientnet-lite0", narrow)
+        patch.setattr(EfficientNetLite0, "layer", "112")
         yield
 
 
@@ -103,10 +104,15 @@ def run(tmp_path_factory, digits):
         write_store(folder / "data" / split, "digits", {}, (8, 8, 1), stored, count=len(images))
     noise = np.random.default_rng(0).integers(0, 60, (300, 8, 8, 1))
     np.save(folder / "samples.npy", np.clip(digits[600:900].astype(int) + noise, 0, 255).astype(np.uint8))
-    write_reference(spec, folder / "data", folder / "reference")
-    score(spec, folder / "samples.npy", folder / "reference", folder / "score.json")
+    write_reference(stages.scoring(spec), folder / "data", folder / "reference")
+    score(stages.scoring(spec), folder / "samples.npy", folder / "reference", folder / "score.json")
     audit(spec, folder / "samples.npy", folder / "reference", folder / "data", folder / "audit.json")
     return folder, spec, json.loads((folder / "audit.json").read_text())
+
+
+def audit(spec, samples, reference, data, out) -> None:
+    section = stages.measurement(spec, "audit", "ddim", 4)
+    write_measurement(ProtocolAudit, Inputs(section, samples=samples, reference=reference, data=data), out)
 
 
 def by_name(written) -> dict[str, dict]:
@@ -146,18 +152,18 @@ def test_protocols_move_the_figure_as_they_must(run) -> None:
 def test_both_sides_are_resized_alike(run, digits) -> None:
     folder, spec, written = run
     larger = spec.evaluation.model_copy(update={"extractor_resolution": 64})
-    generated = extract_features(np.load(folder / "samples.npy")[:260], larger)["112"]
-    real = extract_features(digits[:450][np.sort(epoch_order_of_reference(450)[:440])], larger)["112"]
+    generated = extract_features(np.load(folder / "samples.npy")[:260], larger)
+    real = extract_features(digits[:450][np.sort(epoch_order_of_reference(450)[:440])], larger)
     wanted = fidelity_distance(generated, real)
     assert by_name(written)["resolution-64"]["value"] == pytest.approx(wanted, rel=1e-4)
 
 
 def test_the_released_codes_protocol_is_the_mean_over_batches_of_both_layers(run, digits) -> None:
     folder, spec, written = run
-    generated = extract_features(np.load(folder / "samples.npy")[:200], spec.evaluation, layers=("192", "672"))
+    generated = extract_layers(np.load(folder / "samples.npy")[:200], spec.evaluation, ("192", "672"))
     chosen = np.sort(epoch_order_of_reference(450)[:440])
     order = epoch_order(123, 0, 440)[:200]
-    real = extract_features(digits[:450][chosen][order], spec.evaluation, layers=("192", "672"))
+    real = extract_layers(digits[:450][chosen][order], spec.evaluation, ("192", "672"))
     batches = [
         fidelity_distance(generated[layer][place], real[layer][place])
         for layer, place in (("192", slice(0, 100)), ("672", slice(100, 200)))
@@ -175,7 +181,7 @@ def test_a_set_too_small_for_a_protocol_leaves_it_out(tmp_path, digits) -> None:
     spec = make_spec(samples=20, blocks=2, metrics=["frechet_distance"])
     write_store(tmp_path / "train", "digits", {}, (8, 8, 1), ((image, -1) for image in digits[:50]), count=50)
     np.save(tmp_path / "samples.npy", digits[:20])
-    write_reference(spec, tmp_path, tmp_path / "reference")
+    write_reference(stages.scoring(spec), tmp_path, tmp_path / "reference")
     audit(spec, tmp_path / "samples.npy", tmp_path / "reference", tmp_path, tmp_path / "audit.json")
     assert list(by_name(json.loads((tmp_path / "audit.json").read_text()))) == [
         "own",

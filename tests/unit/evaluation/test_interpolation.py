@@ -13,26 +13,31 @@ from support.score_specs import make_spec
 from sfddm.data.store import write_store
 from sfddm.diffusion.randomness import initial_noise
 from sfddm.diffusion.schedule import make_schedule
-from sfddm.evaluation.interpolation import (
-    Walker,
+from sfddm.evaluation.measurements.base import Inputs, write_measurement
+from sfddm.evaluation.measurements.interpolation import (
+    NoiseInterpolation,
     cross_fade,
-    interpolate,
+    images_of_paths,
     linear,
+    path_figures,
     path_numbers,
-    path_rows,
-    reference_length,
     spherical,
 )
-from sfddm.evaluation.metrics import nearest_neighbours
+from sfddm.evaluation.pairwise import nearest
 from sfddm.evaluation.reference import write_reference
 from sfddm.networks.model_folder import save_model
 from sfddm.runtime.errors import SfddmError
 from sfddm.samplers.base import find_sampler
 from sfddm.samplers.ddim import DDIM
 from sfddm.sampling.images import sample_row
-from sfddm.spec.stages import row_sampling
+from sfddm.sampling.sections import RowSampling
+from sfddm.spec import stages
 
 UNCLIPPED = DDIM(clip=False)
+
+
+def sampling(sampler, batch_size: int = 20) -> RowSampling:
+    return RowSampling("x", "student", 4, (7, 23, 47, 63), sampler, 1.0, (1, 8, 8), 8, 5, batch_size)
 
 
 def noises(pairs: int, *shape: int) -> tuple[np.ndarray, np.ndarray]:
@@ -100,24 +105,24 @@ def test_nearest_distances_are_those_of_all_pairs() -> None:
     ours = generator.normal(size=(20, 5)).astype(np.float32)
     real = generator.normal(size=(5000, 5)).astype(np.float32)
     wanted = np.linalg.norm(ours[:, None].astype(float) - real[None], axis=2).min(axis=1)
-    np.testing.assert_allclose(nearest_neighbours(ours, real)[0], wanted, rtol=1e-6)
+    np.testing.assert_allclose(nearest(ours, real)[0], wanted, rtol=1e-6)
 
 
-def figures(nearest: np.ndarray, images: np.ndarray | None = None) -> dict[tuple[str, str], dict]:
-    pairs = len(nearest)
+def figures(nearest_real: np.ndarray, images: np.ndarray | None = None) -> dict[tuple[str, str], dict]:
+    pairs = len(nearest_real)
     images = np.random.default_rng(1).integers(0, 256, (pairs, 9, 4, 4, 1), np.uint8) if images is None else images
     features = images.reshape(pairs, 9, -1).astype(np.float32) ** 2
-    rows = path_rows(images, features, nearest, {"who": "student", "kind": "linear"}, 0.95)
-    assert all((row["who"], row["kind"]) == ("student", "linear") for row in rows)
-    return {(row["metric"], row["space"]): row for row in rows}
+    rows = path_figures(images, features, nearest_real, "student", "linear", 0.95)
+    assert all((row.who, row.kind) == ("student", "linear") for row in rows)
+    return {(row.metric, row.space): vars(row) for row in rows}
 
 
 def test_realism_compares_the_inner_images_with_the_ends() -> None:
-    nearest = np.tile([2.0, 3, 3, 3, 3, 3, 3, 3, 4.0], (3, 1))
-    row = figures(nearest)["intermediate_realism_ratio", "features"]
+    distances = np.tile([2.0, 3, 3, 3, 3, 3, 3, 3, 4.0], (3, 1))
+    row = figures(distances)["intermediate_realism_ratio", "features"]
     assert (row["value"], row["low"], row["high"], row["pairs"]) == (1.0, 1.0, 1.0, 3)
-    nearest[:, 1:8] = 6
-    assert figures(nearest)["intermediate_realism_ratio", "features"]["value"] == 2.0
+    distances[:, 1:8] = 6
+    assert figures(distances)["intermediate_realism_ratio", "features"]["value"] == 2.0
     assert ("intermediate_realism_ratio", "features") not in figures(np.zeros((3, 9)))
 
 
@@ -144,11 +149,11 @@ def test_pairs_without_a_way_are_left_out_and_counted() -> None:
 def test_an_affine_generator_turns_straight_noise_into_a_straight_way() -> None:
     # The optimal network for Gaussian pixels maps noise to images affinely, so the closed forms carry over.
     model = gaussian_denoiser(make_schedule("cosine", 64), torch.full((1, 8, 8), 0.1), 0.25)
-    walker = Walker("student", model, (7, 23, 47, 63), UNCLIPPED)
+    way = sampling(UNCLIPPED)
     first, second = noises(4, 1, 8, 8)
-    straight, _ = path_numbers(walker.images(linear(first, second), 3, 20, torch.device("cpu")))
+    straight, _ = path_numbers(images_of_paths(model, way, linear(first, second), "cpu"))
     np.testing.assert_allclose(straight, 1, atol=0.01)
-    bent, largest = path_numbers(walker.images(spherical(first, second), 3, 20, torch.device("cpu")))
+    bent, largest = path_numbers(images_of_paths(model, way, spherical(first, second), "cpu"))
     flat = [noise.reshape(4, -1) for noise in (first, second)]
     sizes = [np.linalg.norm(noise, axis=1) for noise in flat]
     angle = np.arccos((flat[0] * flat[1]).sum(axis=1) / (sizes[0] * sizes[1]))
@@ -161,10 +166,11 @@ def test_a_path_changes_nothing_but_the_initial_noise() -> None:
     first, _ = noises(3, 1, 8, 8)
     still = np.repeat(first[:, None], 9, axis=1)
     for kind in ("ancestral", "consistency"):
-        walker = Walker("student", model, (7, 23, 47, 63), find_sampler(kind)())
-        images = walker.images(still, 5, 9, torch.device("cpu"))
+        images = images_of_paths(model, sampling(find_sampler(kind)(), batch_size=9), still, "cpu")
         assert np.abs(images.astype(int) - images[:, :1]).max() <= 1
-        assert np.array_equal(images, walker.images(still, 5, 27, torch.device("cpu")))
+        assert np.array_equal(
+            images, images_of_paths(model, sampling(find_sampler(kind)(), batch_size=27), still, "cpu")
+        )
         assert (images[0, 0] != images[1, 0]).any()
 
 
@@ -181,12 +187,14 @@ def folders(tmp_path):
 def test_the_stage_writes_strips_whose_ends_are_the_rows_samples(folders) -> None:
     spec = make_spec(samples=8, metrics=["kid"], blocks=2, batch_size=18)
     spec = spec.model_copy(update={"methods": make_methods()})
-    write_reference(spec, folders / "data", folders / "reference")
-    teacher, out, cpu = folders / "teacher", folders / "interpolation", torch.device("cpu")
-    interpolate(spec, "ddim", 4, [teacher], teacher, folders / "reference", out, cpu, pairs=3)
-    sample_row(row_sampling(spec, "ddim", 4), [teacher], folders / "samples.npy", device=cpu)
+    write_reference(stages.scoring(spec), folders / "data", folders / "reference")
+    teacher, out, cpu = folders / "teacher", folders / "out" / "interpolation.json", torch.device("cpu")
+    section = stages.measurement(spec, "interpolation", "ddim", 4).model_copy(update={"pairs": 3})
+    inputs = Inputs(section, models=(teacher,), teacher=teacher, reference=folders / "reference")
+    write_measurement(NoiseInterpolation, inputs, out)
+    sample_row(stages.row_sampling(spec, "ddim", 4), [teacher], folders / "samples.npy", device=cpu)
     samples = np.load(folders / "samples.npy").astype(int)
-    with np.load(out / "strips.npz", allow_pickle=False) as archive:
+    with np.load(out.with_suffix(".npz"), allow_pickle=False) as archive:
         strips = {name: archive[name] for name in archive.files}
     who = ("student", "teacher", "teacher-reference")
     assert set(strips) == {f"{kind}/{w}" for kind in ("linear", "spherical") for w in who} | {"cross-fade/student"}
@@ -198,7 +206,7 @@ def test_the_stage_writes_strips_whose_ends_are_the_rows_samples(folders) -> Non
     # The row is DDIM itself, so its teacher on the same steps is the same; at the reference length it is another.
     assert np.array_equal(strips["linear/student"], strips["linear/teacher"])
     assert not np.array_equal(strips["linear/teacher"], strips["linear/teacher-reference"])
-    written = json.loads((out / "interpolation.json").read_text())
+    written = json.loads(out.read_text())
     assert len(written["rows"]) == 7 * 5
     ratio, _ = path_numbers(strips["spherical/teacher"])
     wanted = {"who": "teacher", "kind": "spherical", "space": "pixels", "metric": "path_length_ratio"}
@@ -221,11 +229,12 @@ def test_a_model_of_other_steps_is_refused_and_nothing_written(folders) -> None:
     model.steps = model.steps.subsequence((1, 2, 3), (1, 2, 3))
     save_model(folders / "student", model, {"depends_on": "x"})
     spec = make_spec(samples=8, metrics=["kid"], blocks=2)
-    write_reference(spec, folders / "data", folders / "reference")
-    out = folders / "out"
+    write_reference(stages.scoring(spec), folders / "data", folders / "reference")
+    section = stages.measurement(spec, "interpolation", "ddim", 4)
+    assert section.teacher_index_set is None
+    models = {"models": (folders / "student",), "teacher": folders / "teacher"}
     with pytest.raises(SfddmError, match="student: is no model at some of the steps of ddim at 4"):
-        interpolate(
-            spec, "ddim", 4, [folders / "student"], folders / "teacher", folders / "reference", out, torch.device("cpu")
+        write_measurement(
+            NoiseInterpolation, Inputs(section, reference=folders / "reference", **models), folders / "out" / "x.json"
         )
-    assert not out.exists()
-    assert reference_length(spec) is None
+    assert not (folders / "out").exists()

@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 
 from sfddm.evaluation.intervals import Blocks, Replicated, interval, standard_error
-from sfddm.evaluation.metrics import (
-    frechet_distance,
-    kernel_inception_distance,
-    precision_and_recall,
-    reference_statistics,
-)
+from sfddm.evaluation.metrics.base import Compared, find_metric
+from sfddm.evaluation.reference import reference_statistics
 from sfddm.runtime.errors import SfddmError
-from sfddm.runtime.torchvision_operators import declare_missing_operators
 
 
 def mean_of(values: np.ndarray, blocks: Blocks) -> Replicated:
@@ -61,7 +56,6 @@ def test_interval_uses_students_t_and_is_cut_off_at_the_figures_range():
 
 def test_intervals_of_all_metrics_cover_the_expected_figure_of_a_new_sample():
     """The truth is the figure's mean over samples of this size: bias from the size is out of its scope."""
-    declare_missing_operators()
     random = np.random.default_rng(5)
     width, count, runs = 4, 260, 60
     reference = reference_statistics(random.standard_normal((300, width)).astype(np.float32), 3)
@@ -69,11 +63,9 @@ def test_intervals_of_all_metrics_cover_the_expected_figure_of_a_new_sample():
     found: list[list[tuple[float, float, float]]] = []
     for _ in range(runs):
         generated = (0.4 + 0.8 * random.standard_normal((count, width))).astype(np.float32)
-        figures = (
-            frechet_distance(generated, reference, blocks),
-            kernel_inception_distance(generated, reference.features, reference.kernel_mean, blocks),
-            *precision_and_recall(generated, reference, blocks),
-        )
+        compared = Compared(generated, reference, blocks)
+        names = ("frechet_distance", "kid", "precision", "recall")
+        figures = [find_metric(name).by_block(compared) for name in names]
         found.append([(figure.value, *interval(figure, blocks, 0.95)) for figure in figures])
     value, low, high = np.array(found).transpose(2, 1, 0)
     truth = value.mean(axis=1, keepdims=True)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sfddm.evaluation import metrics
+from sfddm.evaluation import pairwise
 from sfddm.evaluation.intervals import Blocks
-from sfddm.evaluation.metrics import (
-    frechet_distance,
-    kernel_inception_distance,
-    kernel_mean,
-    precision_and_recall,
-    reference_statistics,
-)
+from sfddm.evaluation.metrics.base import Compared, Metric, find_metric
+from sfddm.evaluation.metrics.frechet_distance import FrechetDistance
+from sfddm.evaluation.metrics.kid import kernel_distance, kernel_mean
+from sfddm.evaluation.metrics.precision import precision_and_recall
+from sfddm.evaluation.reference import reference_statistics
 from sfddm.runtime.errors import SfddmError
 
 REAL, GENERATED, WIDTH = 190, 123, 24
@@ -55,9 +53,15 @@ def fidelity_frechet(generated, real):
     return fid.fid_statistics_to_metric(ours, reference, False)[fid.KEY_METRIC_FID]
 
 
+def by_block(metric, generated, real, blocks=BLOCKS, k=3):
+    return find_metric(metric).by_block(Compared(generated, reference_statistics(real, k), blocks))
+
+
 def test_frechet_distance_and_its_replicates_are_torch_fidelitys(features):
     generated, real = features
-    found = frechet_distance(generated, reference_statistics(real, 3), BLOCKS)
+    found = by_block("frechet_distance", generated, real)
+    value = FrechetDistance().value(generated, reference_statistics(real, 3))
+    assert value == pytest.approx(fidelity_frechet(generated, real), rel=1e-12)
     assert found.value == pytest.approx(fidelity_frechet(generated, real), rel=1e-9)
     long_way = [fidelity_frechet(without(generated, place), real) for place in BLOCKS.slices()]
     np.testing.assert_allclose(found.replicates, long_way, rtol=1e-8)
@@ -66,7 +70,7 @@ def test_frechet_distance_and_its_replicates_are_torch_fidelitys(features):
 def test_frechet_distance_with_fewer_images_than_features(features):
     generated, real = (x[:20] for x in features)
     blocks = Blocks(20, 4)
-    found = frechet_distance(generated, reference_statistics(real, 3), blocks)
+    found = by_block("frechet_distance", generated, real, blocks)
     long_way = [fidelity_frechet(without(generated, place), real) for place in blocks.slices()]
     np.testing.assert_allclose(found.replicates, long_way, rtol=1e-5)
 
@@ -83,9 +87,8 @@ def test_frechet_distance_of_gaussians_has_the_closed_form():
     noise -= noise.mean(axis=1, keepdims=True)
     white = [x @ np.linalg.inv(np.linalg.cholesky(np.cov(x, rowvar=False)).T) for x in noise]
     real, generated = white[0] * scales @ basis, (white[1] * others + shift) @ basis
-    found = frechet_distance(
-        generated.astype(np.float32), reference_statistics(real.astype(np.float32), 3), Blocks(len(real), 2)
-    )
+    both = generated.astype(np.float32), real.astype(np.float32)
+    found = by_block("frechet_distance", *both, Blocks(len(real), 2))
     expected = float(shift @ shift + ((scales - others) ** 2).sum())
     assert found.value == pytest.approx(expected, rel=1e-5)
 
@@ -99,9 +102,7 @@ def test_kid_is_torch_fidelitys_on_one_subset_of_everything(features):
     ]
     expected = kid.mmd2(*kernels)
     blocks = Blocks(120, 10)
-    assert kernel_inception_distance(generated, real, kernel_mean(real), blocks).value == pytest.approx(
-        expected, rel=1e-9
-    )
+    assert kernel_distance(generated, real, kernel_mean(real), blocks).value == pytest.approx(expected, rel=1e-9)
 
 
 def kid_the_long_way(generated, real):
@@ -116,7 +117,7 @@ def kid_the_long_way(generated, real):
 
 def test_kid_replicates_leave_out_one_block(features):
     generated, real = features
-    found = kernel_inception_distance(generated, real, kernel_mean(real), BLOCKS)
+    found = kernel_distance(generated, real, kernel_mean(real), BLOCKS)
     assert found.value == pytest.approx(kid_the_long_way(generated, real), rel=1e-9)
     long_way = [kid_the_long_way(without(generated, place), real) for place in BLOCKS.slices()]
     np.testing.assert_allclose(found.replicates, long_way, rtol=1e-9)
@@ -127,58 +128,74 @@ def test_kid_is_unbiased_whatever_the_number_of_images():
     found = []
     for _ in range(200):
         generated, real = (random.standard_normal((n, 5)).astype(np.float32) for n in (12, 9))
-        found.append(kernel_inception_distance(generated, real, kernel_mean(real), Blocks(12, 4)).value)
+        found.append(kernel_distance(generated, real, kernel_mean(real), Blocks(12, 4)).value)
     assert abs(np.mean(found)) < 3 * np.std(found) / np.sqrt(len(found))
 
 
-def fidelity_precision_recall(generated, real, neighbourhood):
+def fidelity_precision_recall(generated, real, k):
     import torch
 
     prc = theirs("prc")
     found = prc.prc_features_to_metric(
         torch.from_numpy(generated).double(),
         torch.from_numpy(real).double(),
-        prc_neighborhood=neighbourhood,
+        prc_neighborhood=k,
         verbose=False,
     )
     return found["precision"], found["recall"]
 
 
-@pytest.mark.parametrize("neighbourhood", [1, 3])
-def test_precision_and_recall_and_their_replicates_are_torch_fidelitys(features, neighbourhood):
+@pytest.mark.parametrize("k", [1, 3])
+def test_precision_and_recall_and_their_replicates_are_torch_fidelitys(features, k):
     generated, real = features
-    precision, recall = precision_and_recall(generated, reference_statistics(real, neighbourhood), BLOCKS)
-    expected = fidelity_precision_recall(generated, real, neighbourhood)
+    precision, recall = (by_block(metric, generated, real, k=k) for metric in ("precision", "recall"))
+    expected = fidelity_precision_recall(generated, real, k)
     assert (precision.value, recall.value) == pytest.approx(expected, abs=1e-6)
     assert 0.1 < recall.value < 0.99
-    long_way = [fidelity_precision_recall(without(generated, place), real, neighbourhood) for place in BLOCKS.slices()]
+    long_way = [fidelity_precision_recall(without(generated, place), real, k) for place in BLOCKS.slices()]
     np.testing.assert_allclose(np.stack([precision.replicates, recall.replicates], axis=1), long_way, atol=1e-6)
+
+
+def test_replicates_from_sums_are_those_of_the_figure_computed_again(features):
+    generated, real = features
+    compared = Compared(generated, reference_statistics(real, 3), BLOCKS)
+    fast, plain = FrechetDistance().by_block(compared), Metric.by_block(FrechetDistance(), compared)
+    np.testing.assert_allclose([fast.value, *fast.replicates], [plain.value, *plain.replicates], rtol=1e-7)
+
+
+def test_what_two_metrics_share_is_computed_once(features):
+    generated, real = features
+    compared, calls = Compared(generated, reference_statistics(real, 3), BLOCKS), []
+    assert [compared.once(lambda given, calls=calls: calls.append(given)) for _ in range(2)] == [None, None]
+    shared = compared.once(precision_and_recall)
+    assert find_metric("precision").by_block(compared) is shared[0]
+    assert find_metric("recall").by_block(compared) is shared[1]
 
 
 def test_memory_is_bounded_without_changing_a_figure(features, monkeypatch):
     generated, real = features
     reference = reference_statistics(real, 3)
     whole = (
-        kernel_inception_distance(generated, reference.features, reference.kernel_mean, BLOCKS),
-        *precision_and_recall(generated, reference, BLOCKS),
+        kernel_distance(generated, reference.features, reference.kernel_mean, BLOCKS),
+        *precision_and_recall(Compared(generated, reference, BLOCKS)),
     )
-    monkeypatch.setattr(metrics, "_PAIRS", 1000)
-    monkeypatch.setattr(metrics, "_ROWS", 17)
+    monkeypatch.setattr(pairwise, "_PAIRS", 1000)
+    monkeypatch.setattr(pairwise, "_ROWS", 17)
     reference = reference_statistics(real, 3)
     parts = (
-        kernel_inception_distance(generated, reference.features, reference.kernel_mean, BLOCKS),
-        *precision_and_recall(generated, reference, BLOCKS),
+        kernel_distance(generated, reference.features, reference.kernel_mean, BLOCKS),
+        *precision_and_recall(Compared(generated, reference, BLOCKS)),
     )
     for one, other in zip(whole, parts, strict=True):
         assert one.value == pytest.approx(other.value, rel=1e-9)
         np.testing.assert_allclose(one.replicates, other.replicates, rtol=1e-9)
-    frechet = [frechet_distance(generated, reference, BLOCKS).value, fidelity_frechet(generated, real)]
+    frechet = [FrechetDistance().value(generated, reference), fidelity_frechet(generated, real)]
     assert frechet[0] == pytest.approx(frechet[1], rel=1e-9)
 
 
-def test_too_few_images_for_the_neighbourhood(features):
+def test_too_few_images_for_the_nearest_neighbours(features):
     generated, real = features
-    with pytest.raises(SfddmError, match=r"evaluation\.neighbourhood: 190 needs more than 190 reference images"):
+    with pytest.raises(SfddmError, match=r"evaluation\.nearest_neighbours: 190 needs more than 190 reference images"):
         reference_statistics(real, 190)
-    with pytest.raises(SfddmError, match=r"evaluation\.neighbourhood: 3 needs more than 3 generated images"):
-        precision_and_recall(generated[:4], reference_statistics(real, 3), Blocks(4, 2))
+    with pytest.raises(SfddmError, match=r"evaluation\.nearest_neighbours: 3 needs more than 3 generated images"):
+        by_block("precision", generated[:4], real, Blocks(4, 2))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sfddm.extractors.efficientnet import FeatureExtractorEfficientNetLite0
-from sfddm.extractors.extract import find_weights
+from sfddm.extractors.efficientnet_lite0 import EfficientNetLite0
 from sfddm.extractors.perceptual import LAYERS, RESOLUTION, perceptual_distance
+from sfddm.extractors.spec import Extraction
 
 
 def images(count: int, channels: int = 1, seed: int = 0) -> torch.Tensor:
@@ -36,8 +36,7 @@ def test_it_grows_with_the_noise_that_is_added() -> None:
 def test_it_is_the_mean_squared_difference_of_unit_vectors() -> None:
     """Against the same sum over features that hooks take from the network's own blocks."""
     x, y = images(2, 3), images(2, 3, seed=1)
-    weights = str(find_weights("efficientnet-lite0"))
-    extractor = FeatureExtractorEfficientNetLite0("again", list(LAYERS), weights, resolution=RESOLUTION)
+    extractor = EfficientNetLite0(Extraction(extractor_resolution=RESOLUTION), LAYERS)
     blocks = {"24": 2, "40": 4, "112": 10}
     caught: dict[str, list[torch.Tensor]] = {name: [] for name in LAYERS}
     for name in LAYERS:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from support.exact_networks import assert_same_weights, normal, tiny_denoiser, weights_of
+from support.exact_networks import assert_same_weights, first_layer, normal, tiny_denoiser, weights_of
 from support.trainings import NO_DRAWS, fresh_student
 
 from sfddm.diffusion.draws import Draws
@@ -67,14 +67,15 @@ def pull_everywhere(networks: Networks, batch: Batch, draws: Draws) -> Loss:
     assert networks.average is not None
     fake: Any = networks.auxiliary["fake"]
     said = [m.predict(batch.noise, t).eps for m in (networks.student, networks.teacher, fake, networks.average)]
-    return Loss(sum((n + 1) * (one - other).square().mean() for n, (one, other) in enumerate(pairwise(said))))
+    apart = [(n + 1) * (one - other).square().mean() for n, (one, other) in enumerate(pairwise(said))]
+    return Loss(torch.stack(apart).sum())
 
 
 def test_loaded_into_another_objective_the_state_gives_the_same_loss() -> None:
     one, other = whole_objective(0, pull_everywhere), whole_objective(10, pull_everywhere)
     other._teacher = one._teacher
     with torch.no_grad():
-        one.student.network.unet.conv_in.weight.add_(0.1)  # so that the average is not the student
+        first_layer(one.student).add_(0.1)  # so that the average is not the student
     batch = Batch(normal(4, 1, 4, 4), normal(4, 1, 4, 4, seed=1), torch.tensor([0, 9, 30, 63]))
     with torch.no_grad():
         assert float((one(batch, NO_DRAWS).total - other(batch, NO_DRAWS).total).abs()) > 1e-3
@@ -147,7 +148,7 @@ def test_consistency_distillation_aims_at_an_average_of_its_target_decay(decay: 
     assert objective.average is not None
     first = weights_of(student)["unet.conv_in.weight"]
     with torch.no_grad():
-        student.network.get_parameter("unet.conv_in.weight").add_(1.0)
+        first_layer(student).add_(1.0)
     batch = Batch(normal(4, 1, 4, 4), normal(4, 1, 4, 4, seed=1), torch.tensor([1, 5, 9, 17]))
     with torch.no_grad():
         far = objective(batch, NO_DRAWS).total

@@ -16,8 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.every_verb import MODEL, PICTURES, SECOND, STUDENT, VERBS, invoke, make_run, snapshot
 
+from sfddm.evaluation.measurements.audit import ProtocolAudit
+from sfddm.evaluation.measurements.interpolation import NoiseInterpolation
+from sfddm.results.measurements import Audit, Interpolation
 from sfddm.runtime.errors import SfddmError
-from sfddm.runtime.files import write_json
 
 
 def refused(arguments: str, *words: str) -> str:
@@ -36,7 +38,8 @@ def quick() -> Iterator[None]:
     """What takes long, or is for images only, is replaced; the file is written as ever."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sfddm.report.render.render_html", lambda content: "<html>")
-        patch.setattr("sfddm.evaluation.audit.audit", lambda *given, **options: write_json(given[4], {"rows": []}))
+        patch.setattr(ProtocolAudit, "measure", lambda self, inputs: (Audit((), ""), {}))
+        patch.setattr(NoiseInterpolation, "measure", lambda self, inputs: (Interpolation((), {}), {}))
         yield
 
 
@@ -149,7 +152,7 @@ def test_training_into_a_folder_with_a_thesis_leaves_the_thesis(work: Path) -> N
     for itself in (".", "..", "run/.."):
         refused(f"train points.yaml --data run/data --out {itself}", f"{itself}: ")
     refused("record run/collected --command x --out pictures", "pictures/train/cats/0.png")
-    for verb in ("sample", "evaluate", "agree", "audit"):
+    for verb in ("sample", "evaluate", "agreement", "audit"):
         refused(f"{VERBS[verb][0]} --out notes.txt", "notes.txt", "choose another --out")
     assert snapshot(work) == before
 

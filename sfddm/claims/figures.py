@@ -13,7 +13,7 @@ from sfddm.results.verdicts import Number
 
 
 @dataclass(frozen=True)
-class Measured:
+class FigureOverSeeds:
     """One figure of one row of the table.
 
     Attributes:
@@ -45,7 +45,7 @@ class Measured:
         mean, row = mean_over_seeds(self.rows, self.source.confidence), self.first
         return Number(name or row.title, row.steps, mean.value, mean.low, mean.high, style_of(row.metric).decimals)
 
-    def minus(self, other: Measured, scale: float = 1.0, offset: float = 0.0) -> Difference | None:
+    def minus(self, other: FigureOverSeeds, scale: float = 1.0, offset: float = 0.0) -> Difference | None:
         """Return self - scale * other - offset, paired over the training seeds; None where the two share none.
 
         A figure without a seed (real against real) stands against every seed.
@@ -63,7 +63,9 @@ class Figures:
         self.commits = tuple(dict.fromkeys(part.provenance.commit for part in parts))
         self.all = [measured for part in parts for measured in measured_of(part, part.every_row)]
 
-    def select(self, selection: Selection, metric: str | None, steps: StepFilter | None = None) -> list[Measured]:
+    def select(
+        self, selection: Selection, metric: str | None, steps: StepFilter | None = None
+    ) -> list[FigureOverSeeds]:
         """Return the figures of the selected rows, in the order of the table; ``metric`` None takes all."""
         return [
             figure
@@ -74,10 +76,12 @@ class Figures:
         ]
 
 
-def measured_of(part: Collected, rows: Iterable[Row]) -> Iterator[Measured]:
+def measured_of(part: Collected, rows: Iterable[Row]) -> Iterator[FigureOverSeeds]:
     """Yield the figures that an experiment's rows are, in the order of their first seeds."""
     found: dict[tuple[str, int | None, str, str], list[Row]] = {}
     for row in rows:
         found.setdefault((row.method, row.steps, row.metric, row.label), []).append(row)
     for some in found.values():
-        yield Measured(tuple(sorted(some, key=lambda row: -1 if row.seed is None else row.seed)), part.provenance)
+        yield FigureOverSeeds(
+            tuple(sorted(some, key=lambda row: -1 if row.seed is None else row.seed)), part.provenance
+        )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, FiniteFloat
 
-from sfddm.claims.figures import Figures, Measured
+from sfddm.claims.figures import FigureOverSeeds, Figures
 from sfddm.claims.selection import Selection, Steps
 from sfddm.results.verdicts import PublishedComparison
 from sfddm.runtime.strict import Strict
@@ -38,7 +38,7 @@ class Published(Strict):
     def compared(self, figures: Figures) -> PublishedComparison:
         """Show measured figures beside it that have its protocol, or say why there are none."""
         reasons: dict[str, list[str]] = {}
-        alike: list[Measured] = []
+        alike: list[FigureOverSeeds] = []
         for figure in figures.select(self.beside, self.metric):
             reasons[figure.first.experiment] = self._differences(figure)
             if not reasons[figure.first.experiment]:
@@ -57,7 +57,7 @@ class Published(Strict):
             because=because,
         )
 
-    def _differences(self, figure: Measured) -> list[str]:
+    def _differences(self, figure: FigureOverSeeds) -> list[str]:
         """Return in what the protocol of a measured figure differs from this one's."""
         protocol = figure.first.protocol
         found = []

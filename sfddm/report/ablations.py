@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from sfddm.claims.figures import Measured, measured_of
+from sfddm.claims.figures import FigureOverSeeds, measured_of
 from sfddm.report.formats import plain_text
 from sfddm.results.rows import Collected, Row
 from sfddm.results.statistics import Difference
@@ -160,7 +160,11 @@ def ablation_table(part: Collected, metric: str, variants: frozenset[str]) -> Ab
 
 
 def _variant(
-    one: Measured, main: Measured | None, basis: Row, every: Iterable[Measured], students: Mapping[str, Any]
+    one: FigureOverSeeds,
+    main: FigureOverSeeds | None,
+    basis: Row,
+    every: Iterable[FigureOverSeeds],
+    students: Mapping[str, Any],
 ) -> Variant:
     row = one.first
     control = next((other for other in every if _controls(other.first, row)), None)
@@ -175,7 +179,7 @@ def _variant(
     )
 
 
-def _gap(one: Measured, other: Measured) -> Gap | None:
+def _gap(one: FigureOverSeeds, other: FigureOverSeeds) -> Gap | None:
     apart = one.minus(other)
     if apart is None:
         return None

@@ -24,12 +24,8 @@ from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_file
 from sfddm.spec.experiment import Spec
 
-#: Images of each row that are kept for the report.
-KEPT_IMAGES = 64
-#: Points of each row, where the data are points.
-KEPT_POINTS = 1024
-#: Interpolated paths of each row that are kept for the report.
-KEPT_PATHS = 2
+#: Images, points and interpolated paths of each row that are kept for the report.
+KEPT_IMAGES, KEPT_POINTS, KEPT_PATHS = 64, 1024, 2
 #: The method's name in the rows of real against real.
 REAL = "real"
 

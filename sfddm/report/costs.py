@@ -13,17 +13,8 @@ from sfddm.report.frame import in_reading_order, lines_of
 from sfddm.results.rows import Collected
 
 #: Costs that a row states for each seed.
-COSTS = [
-    "nfe",
-    "folds",
-    "images_seen",
-    "network_evaluations",
-    "train_seconds",
-    "sample_seconds_per_image",
-    "parameters",
-    "active_parameters",
-    "flops_per_evaluation",
-]
+COSTS = ["nfe", "folds", "images_seen", "network_evaluations", "train_seconds", "sample_seconds_per_image"]
+COSTS += ["parameters", "active_parameters", "flops_per_evaluation"]
 
 
 def costs_beside_quality(content: Content, part: Collected) -> dict[str, Any]:

@@ -24,12 +24,8 @@ MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"),
 # follows the page into dark mode and onto paper.
 INK, FAINT, PAPER, REFERENCE = "#a1b2c3", "#a1b2c4", "#a1b2c5", "#a1b2c6"
 SERIES = tuple(f"#a1b2d{i}" for i in range(len(MARKERS)))
-_VARIABLES = {
-    INK: "var(--ink)",
-    FAINT: "var(--line)",
-    PAPER: "var(--paper)",
-    REFERENCE: "var(--soft)",
-} | {colour: f"var(--series-{i})" for i, colour in enumerate(SERIES)}
+_VARIABLES = {INK: "var(--ink)", FAINT: "var(--line)", PAPER: "var(--paper)", REFERENCE: "var(--soft)"}
+_VARIABLES |= {colour: f"var(--series-{i})" for i, colour in enumerate(SERIES)}
 
 
 def distance_plot(table: MetricTable, index: int, slots: Mapping[str, int]) -> str:
@@ -138,7 +134,8 @@ def _dress(axes: Axes, table: MetricTable, group: Group) -> None:
         axes.set_xlim(min(group.steps) / 1.4, max(group.steps) * 1.4)
     axes.set_xlabel("sampling steps")
     axes.set_ylabel(f"{group.label} {table.style.arrow}".strip())
-    dress_figures(axes, table.style, _all_cells(table, table.groups.index(group)))
+    every = [line.cells[table.groups.index(group)] for line in (*table.lines, *table.references, *table.baselines)]
+    dress_figures(axes, table.style, [cell for cells in every for cell in cells if cell is not None])
 
 
 def dress_figures(axes: Axes, style: MetricStyle, cells: Sequence[Any]) -> None:
@@ -155,11 +152,6 @@ def dress_figures(axes: Axes, style: MetricStyle, cells: Sequence[Any]) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(width=0.7, length=3)
-
-
-def _all_cells(table: MetricTable, index: int) -> list[Any]:
-    lines = (*table.lines, *table.references, *table.baselines)
-    return [cell for line in lines for cell in line.cells[index] if cell is not None]
 
 
 def _description(table: MetricTable, index: int) -> str:

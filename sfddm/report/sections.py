@@ -45,7 +45,7 @@ def summary(content: Content) -> Section:
 
 
 def verdicts(content: Content) -> Section | None:
-    """Say of every claim what came out, and where a student is the teacher in disguise."""
+    """Say of every claim what came out, and where a student is its teacher still."""
     if not content.verdicts and not content.fixed_points:
         return None
     title = "In ten seconds: what was reproduced"

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from sfddm.claims.figures import Figures, Measured
+from sfddm.claims.figures import FigureOverSeeds, Figures
 from sfddm.claims.kinds.base import ClaimTest, NothingToTest, found, judged
 from sfddm.claims.selection import Selection, StepFilter
 from sfddm.results.statistics import Difference
@@ -38,7 +38,7 @@ class Ablation(ClaimTest):
 
     def cells(self, figures: Figures) -> list[Cell]:
         """Compare the two rows that differ most, of each group that differs in nothing else."""
-        groups: dict[str, list[Measured]] = {}
+        groups: dict[str, list[FigureOverSeeds]] = {}
         for figure in found(figures, self.left, self.metric, self.steps):
             row = figure.first
             if set(self.vary) <= set(row.options) and self._takes_part(row.options):
@@ -53,7 +53,7 @@ class Ablation(ClaimTest):
     def _takes_part(self, options: dict[str, Any]) -> bool:
         return all(_plain(options.get(key)) in map(_plain, allowed) for key, allowed in self.among.items())
 
-    def _furthest_apart(self, group: Sequence[Measured]) -> Cell:
+    def _furthest_apart(self, group: Sequence[FigureOverSeeds]) -> Cell:
         """Judge the two rows that lie furthest apart against ``tolerance`` times the mean of all."""
         allowed = self.tolerance * (sum(abs(figure.value) for figure in group) / len(group))
         one, other = max(combinations(group, 2), key=lambda two: abs(two[0].value - two[1].value))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from sfddm.claims.figures import Figures, Measured
+from sfddm.claims.figures import FigureOverSeeds, Figures
 from sfddm.claims.selection import Selection, StepFilter
 from sfddm.results.statistics import Difference, Estimate
 from sfddm.results.verdicts import WORDS, Cell, Number, RowLink, Word
@@ -79,7 +79,9 @@ def overall(cells: Sequence[Cell]) -> tuple[Word, str]:
     return "inconclusive", text
 
 
-def found(figures: Figures, selection: Selection, metric: str | None, steps: StepFilter | None) -> list[Measured]:
+def found(
+    figures: Figures, selection: Selection, metric: str | None, steps: StepFilter | None
+) -> list[FigureOverSeeds]:
     """Return the figures that are selected, at least one.
 
     Raises:
@@ -97,8 +99,8 @@ def found(figures: Figures, selection: Selection, metric: str | None, steps: Ste
 
 
 def judged(
-    left: Measured,
-    right: Measured,
+    left: FigureOverSeeds,
+    right: FigureOverSeeds,
     difference: Difference | None,
     direction: Direction,
     *,
@@ -128,13 +130,13 @@ def judged(
     return cell_of([left, right], verdict, numbers, because, difference)
 
 
-def refused(left: Measured, right: Measured, reason: str) -> Cell:
+def refused(left: FigureOverSeeds, right: FigureOverSeeds, reason: str) -> Cell:
     """Return a cell in which nothing could be tested."""
     return cell_of([left, right], "not tested", [left.number(), right.number()], reason)
 
 
 def cell_of(
-    sides: Sequence[Measured],
+    sides: Sequence[FigureOverSeeds],
     verdict: Word,
     numbers: Sequence[Number],
     because: str,

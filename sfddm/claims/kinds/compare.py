@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sfddm.claims.figures import Figures, Measured
+from sfddm.claims.figures import FigureOverSeeds, Figures
 from sfddm.claims.kinds.base import ClaimTest, NothingToTest, found, judged, refused
 from sfddm.claims.selection import Selection, StepFilter
 from sfddm.results.rows import Row
@@ -68,7 +68,7 @@ class Compare(ClaimTest):
             and (not self.same_cost or _cost_alike(left, right))
         )
 
-    def _compared(self, left: Measured, right: Measured) -> Cell:
+    def _compared(self, left: FigureOverSeeds, right: FigureOverSeeds) -> Cell:
         alike = left.first.title == right.first.title
         names = (_name_of(left.first), _name_of(right.first)) if alike else (None, None)
         lower, or_equal = "low" in self.relation, self.relation.startswith("at-least")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sfddm.claims.figures import Figures, Measured
+from sfddm.claims.figures import FigureOverSeeds, Figures
 from sfddm.claims.kinds.base import ClaimTest, NothingToTest, cell_of, found
 from sfddm.claims.selection import Selection, StepFilter
 from sfddm.results.verdicts import Cell, Number
@@ -46,7 +46,7 @@ class Folds(ClaimTest):
     def cells(self, figures: Figures) -> list[Cell]:
         """Check each row on the left, whatever metric it was measured in."""
         lefts = _once(found(figures, self.left, None, self.steps))
-        others: dict[tuple[str, int | None], Measured] = {}
+        others: dict[tuple[str, int | None], FigureOverSeeds] = {}
         if self.fewer_than is not None:
             for one in _once(found(figures, self.fewer_than, None, None)):
                 others.setdefault((one.first.experiment, one.first.steps), one)
@@ -61,7 +61,7 @@ class Folds(ClaimTest):
             raise NothingToTest(f"no {_COSTS[self.cost]} are stated for {self.left}")
         return cells
 
-    def _checked(self, sides: Sequence[Measured], numbers: Sequence[Number]) -> Cell:
+    def _checked(self, sides: Sequence[FigureOverSeeds], numbers: Sequence[Number]) -> Cell:
         if self.fewer_than is None:
             right, text = numbers[0].value == self.equals, f"claimed {self.equals}"
         else:
@@ -71,7 +71,7 @@ class Folds(ClaimTest):
         seeds = len(sides[0].rows)
         return replace(cell, metric=self.cost, label=_COSTS[self.cost], seeds=seeds, images=None)
 
-    def _counted(self, figure: Measured) -> Number | None:
+    def _counted(self, figure: FigureOverSeeds) -> Number | None:
         value = getattr(figure.first, self.cost)
         if value is None:
             return None
@@ -84,9 +84,9 @@ class Folds(ClaimTest):
         return f"Number of {_COSTS[self.cost]} of {rows}; claimed: {wanted}"
 
 
-def _once(selected: Sequence[Measured]) -> list[Measured]:
+def _once(selected: Sequence[FigureOverSeeds]) -> list[FigureOverSeeds]:
     """Keep one figure of each row of the table, whatever its metric."""
-    by_row: dict[tuple[str, str, int | None], Measured] = {}
+    by_row: dict[tuple[str, str, int | None], FigureOverSeeds] = {}
     for figure in selected:
         by_row.setdefault((figure.first.experiment, figure.first.method, figure.first.steps), figure)
     return list(by_row.values())

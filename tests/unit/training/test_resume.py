@@ -137,9 +137,9 @@ CORRUPTION: dict[str, Callable[[Path], object]] = {
     "a step that is no number": rewrite(lambda tensors, header: header.update(step="five")),
     "no moments": rewrite(lambda tensors, header: tensors.pop("exp_avg.0")),
     "no average": rewrite(lambda tensors, header: tensors.pop("average.0")),
-    "a weight less": rewrite(lambda tensors, header: tensors.pop("objective.student.network.conv_in.weight")),
+    "a weight less": rewrite(lambda tensors, header: tensors.pop("objective.student.network.unet.conv_in.weight")),
     "a weight of another shape": rewrite(
-        lambda tensors, header: tensors.update({"objective.student.network.conv_in.bias": torch.zeros(3)})
+        lambda tensors, header: tensors.update({"objective.student.network.unet.conv_in.bias": torch.zeros(3)})
     ),
     "moments of another shape": rewrite(lambda tensors, header: tensors.update({"exp_avg.0": torch.zeros(3)})),
     "a step beyond the end": rewrite(lambda tensors, header: header.update(step="13")),

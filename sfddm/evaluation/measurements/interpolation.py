@@ -98,7 +98,7 @@ class NoiseInterpolation(Measurement):
     Section = Paths
     every_seed = False
     for_points = False
-    template = "interpolations.html"
+    template = "interpolation.html"
 
     def measure(self, inputs: Inputs) -> tuple[Interpolation, Arrays]:
         """Return the figures and the strips; the models must stand for the row's steps."""

@@ -16,8 +16,7 @@ from sfddm.results.score import Score
 def score(section: Scoring, samples: Path, reference: Path, out: Path, device: str = "cpu") -> None:
     """Write the score of generated images to ``out``, whole or not at all; with classes, it has figures by class.
 
-    Raises:
-        SfddmError: the samples or the reference are missing or do not fit the section; the extractor has no weights.
+    An SfddmError says that samples or reference are missing or do not fit, or that the extractor has no weights.
     """
     inputs = Inputs(section, device, samples=samples, reference=reference)
     Blocks(len(inputs.images), section.blocks)

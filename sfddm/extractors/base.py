@@ -41,6 +41,7 @@ class Extractor(ABC):
     title: ClassVar[str]  # how a figure's label names it
     layer: ClassVar[str]  # the layer that metrics are computed from
     resolution: ClassVar[int | None] = None  # the only side that it takes; None: any
+    resizing: ClassVar[str] = "{side}x{side}, bilinear between pixel centres, antialiased when shrinking"
     for_points: ClassVar[bool] = False  # whether it takes points, stored as images of one pixel, instead of images
     is_inception: ClassVar[bool] = False  # whether it is behind every published FID, so that labels need not name it
     narrow_layers: ClassVar[tuple[str, str] | None] = None  # two layers about 192 and 768 wide, for the audit
@@ -54,8 +55,7 @@ class Extractor(ABC):
     @classmethod
     def resize(cls, side: int) -> str:
         """Say in words how images are brought to the extractor's size; ``side`` is the spec's resolution."""
-        side = cls.resolution or side
-        return f"{side}x{side}, bilinear between pixel centres, antialiased when shrinking"
+        return cls.resizing.format(side=side)
 
     @classmethod
     def own_weights(cls) -> Path:

@@ -23,6 +23,7 @@ class InceptionV3(NetworkExtractor):
     title = "InceptionV3"
     layer = "2048"
     resolution = 299
+    resizing = "299x299, bilinear as in TensorFlow 1.x (inside the extractor)"
     is_inception = True
     narrow_layers = ("192", "768")
     sha256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
@@ -36,11 +37,6 @@ class InceptionV3(NetworkExtractor):
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3 as Network
 
         self.network = Network(self.name, list(layers), feature_extractor_weights_path=str(weights)).to(device)
-
-    @classmethod
-    def resize(cls, side: int) -> str:
-        """Say that the network resizes by itself."""
-        return "299x299, bilinear as in TensorFlow 1.x (inside the extractor)"
 
     @classmethod
     def own_weights(cls) -> Path:

@@ -23,12 +23,8 @@ class Points(Extractor):
     name = "points"
     title = "points"
     layer = "128 random Fourier features"
+    resizing = "none: the features are waves of the coordinates in [-1, 1]"  # as published records say it
     for_points = True
-
-    @classmethod
-    def resize(cls, side: int) -> str:
-        """Say that nothing is resized, in the words of the published records, which new runs are compared with."""
-        return "none: the features are waves of the coordinates in [-1, 1]"
 
     def features(self, images: NDArray[np.uint8]) -> dict[str, Features]:
         """Return (B, 128) float32 features of (B, 1, 1, C) uint8 points."""

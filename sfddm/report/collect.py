@@ -16,7 +16,7 @@ from sfddm.report.pictures import Images
 from sfddm.report.points import are_points
 from sfddm.results.costs import Card, Sampling
 from sfddm.results.files import read_arrays, read_result, write_result
-from sfddm.results.index_set import read_index_set
+from sfddm.results.index_set import FoundIndexSet
 from sfddm.results.measurements import Audit, Interpolation, Measured
 from sfddm.results.rows import AuditOfRow, ClassesOfRow, Collected, InterpolationOfRow, Provenance, Row, RowOf
 from sfddm.results.score import Score
@@ -100,7 +100,7 @@ def _gather_row(spec: Spec, folder: Path, whose: RowOf, teacher: Card, found: _G
     found.kept[f"{row}/{steps}/{whose.seed}"] = images
     facts = vars(whose) | {
         "method_name": method.name,
-        "index_set": plan.index_set or read_index_set(place / "index_set.json").index_set,
+        "index_set": plan.index_set or read_result(place / "index_set.json", FoundIndexSet, "index-set").index_set,
         "starts_as_teacher": _starts_as_teacher(plan),
         "options": spec.methods[row].model_dump(mode="json"),
         **_training_costs([teacher] if whose.role == "teacher" else trained),

@@ -18,7 +18,8 @@ from sfddm.networks.base import parameter_count
 from sfddm.networks.denoiser import Denoiser, EvaluationCounter
 from sfddm.networks.ensemble import Ensemble
 from sfddm.networks.model_folder import load_model
-from sfddm.results.index_set import read_index_set
+from sfddm.results.files import read_result
+from sfddm.results.index_set import FoundIndexSet
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_file, write_json
 from sfddm.runtime.progress import Progress
@@ -96,7 +97,7 @@ def _indices(stage: RowSampling, file: Path | None) -> tuple[int, ...]:
     if file is None:
         assert stage.index_set is not None
         return stage.index_set
-    found = read_index_set(file).index_set
+    found = read_result(file, FoundIndexSet, "index-set").index_set
     if len(found) != stage.steps:
         raise SfddmError(f"{file}: holds {len(found)} indices, but {stage.row} asks for {stage.steps} steps")
     return found

@@ -22,7 +22,8 @@ from sfddm.diffusion.randomness import derived_seed, initial_noise, sample_label
 from sfddm.diffusion.schedule import Float64
 from sfddm.networks.denoiser import Denoiser
 from sfddm.networks.model_folder import load_model
-from sfddm.results.index_set import FoundIndexSet, write_index_set
+from sfddm.results.files import write_result
+from sfddm.results.index_set import FoundIndexSet
 from sfddm.runtime.errors import SfddmError
 from sfddm.samplers.base import Walk
 from sfddm.samplers.ipndm import IPNDM
@@ -85,7 +86,7 @@ def write_found_index_set(stage: RowSampling, model: Path, out: Path, *, device:
         coefficient=COEFFICIENT,
         model=card["depends_on"],
     )
-    write_index_set(out, found)
+    write_result(out, found)
 
 
 def jump_costs(teacher: Denoiser, dense: tuple[int, ...], x: Tensor, clip: bool) -> Float64:

@@ -66,10 +66,8 @@ def agreement_rows(
 ) -> tuple[Figure, ...]:
     """Return a figure for each of ``METRICS``, then each one's control.
 
-    Args:
-        samples: (N, H, W, C) uint8; image k starts from noise k. ``teacher`` are the teacher's from the same noise.
-        features: (N, D) float32 of both; None for points, of which ``l1_teacher`` is the only metric.
-        section: blocks and confidence of the intervals, and how the label names the extractor.
+    ``samples`` and ``teacher`` are (N, H, W, C) uint8, image k of both from noise k, ``features`` (N, D) of both; None
+    for points, of which ``l1_teacher`` is the only metric.
     """
     blocks, title, rows = Blocks(len(samples), section.blocks), find_extractor(section.extractor).title, []
     for suffix, shift in (("", 0), (CONTROL, -1)):

@@ -98,7 +98,7 @@ class NoiseInterpolation(Measurement):
     Section = Paths
     every_seed = False
     for_points = False
-    template = "interpolations.html"
+    template = "interpolation.html"
 
     def measure(self, inputs: Inputs) -> tuple[Interpolation, Arrays]:
         """Return the figures and the strips; the models must stand for the row's steps."""
@@ -185,11 +185,8 @@ def path_figures(
 ) -> list[PathFigure]:
     """Return the figures of one set of paths; one that is undefined, as where no path moves, has none.
 
-    Args:
-        images: (P, 9, H, W, C) uint8.
-        features: (P, 9, D) float32 of the images; ``nearest_real`` (P, 9) their distance to the nearest real image's.
-        who: whose paths they are, of which ``kind``.
-        confidence: of the intervals, which come from leaving out one path at a time, in (0, 1).
+    ``images`` are (P, 9, H, W, C) uint8, ``features`` (P, 9, D) of them, and ``nearest_real`` (P, 9) the distances of
+    these to the nearest real image's. The intervals come from leaving out one path at a time.
     """
     found: list[tuple[str, str, NDArray[Any], Callable[[NDArray[Any]], float]]] = []
     for space, points in (("pixels", images), ("features", features)):

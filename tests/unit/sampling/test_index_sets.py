@@ -17,7 +17,8 @@ from sfddm.diffusion.index_sets import check_index_set
 from sfddm.diffusion.schedule import make_schedule
 from sfddm.networks.denoiser import Denoiser
 from sfddm.networks.model_folder import save_model
-from sfddm.results.index_set import FoundIndexSet, read_index_set, write_index_set
+from sfddm.results.files import read_result, write_result
+from sfddm.results.index_set import FoundIndexSet
 from sfddm.runtime.errors import SfddmError
 from sfddm.samplers.base import find_sampler
 from sfddm.samplers.ipndm import ADAMS_BASHFORTH
@@ -94,7 +95,7 @@ def saved_teacher(folder: Path) -> Path:
 def test_the_file_holds_steps_of_the_dense_path_which_a_row_then_visits(tmp_path: Path) -> None:
     model, file = saved_teacher(tmp_path), tmp_path / "index_set.json"
     write_found_index_set(STAGE, model, file, device=CPU)
-    found = read_index_set(file)
+    found = read_result(file, FoundIndexSet, "index-set")
     check_index_set(found.index_set, 64)
     assert (len(found.index_set), found.index_set[-1], len(found.chosen_from), found.model) == (5, 63, 60, "abc")
     assert set(found.index_set) <= set(found.chosen_from)
@@ -103,8 +104,8 @@ def test_the_file_holds_steps_of_the_dense_path_which_a_row_then_visits(tmp_path
     assert np.array_equal(np.load(tmp_path / "found.npy"), np.load(tmp_path / "stated.npy"))
     other = tmp_path / "other.json"
     write_found_index_set(replace(STAGE, batch_size=256), model, other, device=CPU)
-    assert read_index_set(other).cost == pytest.approx(found.cost, rel=1e-5)
-    assert read_index_set(other).index_set == found.index_set, "whatever the batch"
+    assert read_result(other, FoundIndexSet, "index-set").cost == pytest.approx(found.cost, rel=1e-5)
+    assert read_result(other, FoundIndexSet, "index-set").index_set == found.index_set, "whatever the batch"
 
 
 def test_a_file_is_needed_where_the_row_has_no_index_set_and_only_there(tmp_path: Path) -> None:
@@ -133,12 +134,12 @@ def test_a_file_is_needed_where_the_row_has_no_index_set_and_only_there(tmp_path
 def test_a_broken_file_is_refused_with_the_key(tmp_path: Path, change: dict[str, Any], key: str) -> None:
     file = tmp_path / "index_set.json"
     facts: dict[str, Any] = {"chosen_from": (9, 30, 63), "samples": 256, "coefficient": 1.15, "model": "abc"}
-    write_index_set(file, FoundIndexSet(index_set=(9, 63), cost=1.0, **facts))
-    assert read_index_set(file).index_set == (9, 63)
+    write_result(file, FoundIndexSet(index_set=(9, 63), cost=1.0, **facts))
+    assert read_result(file, FoundIndexSet, "index-set").index_set == (9, 63)
     content = json.loads(file.read_text()) | change
     file.write_text(json.dumps({name: value for name, value in content.items() if value is not ...}))
-    with pytest.raises(SfddmError, match=rf"^{file}: not written by `sfddm index-set`: {key}"):
-        read_index_set(file)
+    with pytest.raises(SfddmError, match=rf"^{file}: {key}"):
+        read_result(file, FoundIndexSet, "index-set")
 
 
 # --- which rows may have one --------------------------------------------------------------------------------------

@@ -17,8 +17,8 @@ from sfddm.spec.load import load_spec
 
 
 def origin_file(output: Path) -> Path:
-    """Return the file that keeps the origin of an output."""
-    return output.with_name(f".{output.name}.origin.json")
+    """Return the file that keeps the origin of an output; ``.`` and ``..`` hold their own."""
+    return output / ".origin.json" if output.name in ("", "..") else output.with_name(f".{output.name}.origin.json")
 
 
 def write_origin(output: Path, needs: Dependencies, spec_file: Path, inputs: Iterable[Path]) -> None:

@@ -38,6 +38,7 @@ def quick() -> Iterator[None]:
     """What takes long, or is for images only, is replaced; the file is written as ever."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sfddm.report.render.render_html", lambda content: "<html>")
+        patch.setattr("sfddm.report.render._render_text", lambda content, template, escape: "a table")
         patch.setattr(ProtocolAudit, "measure", lambda self, inputs: (Audit((), ""), {}))
         patch.setattr(NoiseInterpolation, "measure", lambda self, inputs: (Interpolation((), {}), {}))
         yield

@@ -66,8 +66,7 @@ def methods(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = 
 
     rows = [{"name": m.name, "title": m.title, "reference": m.reference} for m in all_methods().values()]
     if as_json:
-        print(json.dumps(rows, indent=2))
-        return
+        return print(json.dumps(rows, indent=2))
     width = max(len(row["name"]) for row in rows)
     for row in rows:
         print(f"{row['name']:{width}}  {row['title']}: {row['reference']}")

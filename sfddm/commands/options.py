@@ -33,7 +33,7 @@ class Writes:
         """Return the files that are written for ``--out path``."""
         own = [path / name for name in self.inside] or ([path] if self.kind == "file" else [])
         named = [path.parent / f"{path.stem}{ending}" for ending in self.endings]
-        return own + [path.with_name(name) for name in self.beside] + named
+        return own + [path.parent / name for name in self.beside] + named
 
 
 def option(name: str, text: str, **settings: Any) -> Any:

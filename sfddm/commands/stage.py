@@ -37,7 +37,7 @@ def stage(function: Callable[..., Dependencies]) -> Callable[..., None]:
 
     @wraps(function)
     def run(**given: Any) -> None:
-        from sfddm.records.origin import write_origin
+        from sfddm.records.origin import origin_file, write_origin
         from sfddm.runtime.device import leased_device
         from sfddm.spec.load import find_spec, load_spec
 
@@ -52,6 +52,7 @@ def stage(function: Callable[..., Dependencies]) -> Callable[..., None]:
             folders=[path for path, mark in written if mark.kind == "folder"],
             containers=[path for path, mark in written if mark.kind == "container"],
         )
+        check_outputs([], files=[origin_file(given["out"])])
         with ExitStack() as stack:
             if needs_device:
                 given["device"] = stack.enter_context(leased_device(threads))

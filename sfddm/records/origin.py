@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from sfddm.results.files import read_result, write_result
+from sfddm.results.origin import OutputOrigin
 from sfddm.runtime.errors import SfddmError
-from sfddm.runtime.files import read_json, write_json
 from sfddm.runtime.outputs import LEDGER, file_sha256
 from sfddm.runtime.provenance import git_commit, library_versions
 from sfddm.spec import dependencies
@@ -23,18 +24,17 @@ def origin_file(output: Path) -> Path:
 
 def write_origin(output: Path, needs: Dependencies, spec_file: Path, inputs: Iterable[Path]) -> None:
     """Write what an output was computed with: section and code of the stage, the inputs' digests, commit, libraries."""
-    facts = {
-        "schema": 1,
-        "kind": needs.kind,
-        "given": needs.given,
-        "spec_file": str(spec_file),
-        "section": needs.section,
-        "code": needs.code_by_module(),
-        "inputs": {str(path): content_digest(path) for path in inputs},
-        "commit": git_commit(),
-        "versions": library_versions(),
-    }
-    write_json(origin_file(output), facts)
+    origin = OutputOrigin(
+        kind=needs.kind,  # type: ignore[arg-type]
+        given=needs.given,
+        spec_file=str(spec_file),
+        section=needs.section,
+        code=needs.code_by_module(),
+        inputs={str(path): content_digest(path) for path in inputs},
+        commit=git_commit(),
+        versions=library_versions(),
+    )
+    write_result(origin_file(output), origin)
 
 
 def content_digest(path: Path) -> str | None:
@@ -52,30 +52,29 @@ def describe_origin(output: Path, why: bool) -> Iterator[str]:
     path = origin_file(output)
     if not path.exists():
         raise SfddmError(f"{output}: no stage of sfddm wrote it, or one of an earlier edition; nothing is known of it")
-    facts = read_json(path)
-    yield f"{output}: {facts['kind']} of {facts['spec_file']}, {_given(facts['given'])}commit {facts['commit']}"
-    now = _now(facts) if why else None
-    for name, value in sorted(_leaves(facts["section"])):
+    origin = read_result(path, OutputOrigin, "train")
+    given = "".join(f"{name} {value}, " for name, value in origin.given.items())
+    yield f"{output}: {origin.kind} of {origin.spec_file}, {given}commit {origin.commit}"
+    now = _now(path, origin) if why else None
+    for name, value in sorted(_leaves(origin.section)):
         yield f"  spec  {name} = {value}{_changed(value, dict(_leaves(now.section)).get(name)) if now else ''}"
     if now:
-        yield from (f"  spec  {name} = {value}  (new)" for name, value in _added(facts["section"], now.section))
+        yield from (f"  spec  {name} = {value}  (new)" for name, value in _added(origin.section, now.section))
     code = now.code_by_module() if now else {}
-    for name, digest in facts["code"].items():
+    for name, digest in origin.code.items():
         yield f"  code  {name} {digest[:12]}{_changed(digest, code.get(name), 12) if now else ''}"
-    yield from (f"  code  {name} {code[name][:12]}  (new)" for name in code if name not in facts["code"])
-    for name, digest in facts["inputs"].items():
-        found = _changed(digest, content_digest(Path(name)), 12) if why else ""
-        yield f"  input {name} {(digest or 'absent')[:12]}{found}"
+    yield from (f"  code  {name} {code[name][:12]}  (new)" for name in code if name not in origin.code)
+    for name, then in origin.inputs.items():
+        found = _changed(then, content_digest(Path(name)), 12) if why else ""
+        yield f"  input {name} {(then or 'absent')[:12]}{found}"
 
 
-def _now(facts: dict[str, Any]) -> Dependencies:
-    spec = load_spec(facts["spec_file"])
-    found: Dependencies = getattr(dependencies, f"of_{facts['kind']}")(spec, **facts["given"])
-    return found
-
-
-def _given(given: dict[str, Any]) -> str:
-    return "".join(f"{name} {value}, " for name, value in given.items())
+def _now(path: Path, origin: OutputOrigin) -> Dependencies:
+    try:
+        found: Dependencies = getattr(dependencies, f"of_{origin.kind}")(load_spec(origin.spec_file), **origin.given)
+        return found
+    except TypeError:
+        raise SfddmError(f"{path}: given: is not what the stage {origin.kind} is asked; got {origin.given}") from None
 
 
 def _changed(then: Any, now: Any, length: int | None = None) -> str:

@@ -120,8 +120,7 @@ def read_json(path: Path, *, needs_digest: bool = False) -> Any:
 
 
 def _content_sha256(value: dict[str, Any]) -> str:
-    content = {key: item for key, item in value.items() if key != CONTENT_SHA256}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return digest_of({key: item for key, item in value.items() if key != CONTENT_SHA256})
 
 
 @contextmanager

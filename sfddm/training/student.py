@@ -89,6 +89,7 @@ def _name_of(stage: StudentTraining) -> str:
 def _classes_of(stage: StudentTraining, inputs: StudentInputs) -> tuple[int, ...] | None:
     share = stage.training.share
     if share is None:
+        _refuse(inputs.partition, f"{_name_of(stage)}: shares no classes; leave out --partition")
         return None
     return read_partition(_needed(inputs.partition, f"{_name_of(stage)}: shares the classes; give --partition"), share)
 
@@ -98,6 +99,7 @@ def _pairs_of(
 ) -> PairsFeed | None:
     training = stage.training
     if not training.pairs:
+        _refuse(inputs.pairs, f"{_name_of(stage)}: does not compare with the teacher's images; leave out --pairs")
         return None
     folder = _needed(inputs.pairs, f"{_name_of(stage)}: compares with the teacher's images; give --pairs")
     pairs = PairsFeed(folder, stage.options.batch_size, derived_seed(stage.seed, who_of(stage), "pairs"), device)
@@ -143,6 +145,11 @@ def make_objective(
     if start is not None:
         load_auxiliary(start, objective.auxiliary)
     return objective
+
+
+def _refuse(path: Path | None, sentence: str) -> None:
+    if path is not None:
+        raise SfddmError(sentence)
 
 
 def _needed(path: Path | None, sentence: str) -> Path:

@@ -49,6 +49,7 @@ def train_student(
     _check_model(inputs.teacher, teacher_card, stage.learns_from, who)
     start, start_card = _load_start(inputs.start, stage)
     classes = _classes_of(stage, inputs)
+    pairs = _pairs_of(stage, inputs, classes, device)
     key = stage.key | {"teacher": teacher_card["depends_on"], "classes": classes, "data": store.digest}
     key |= {"start": start_card["depends_on"]} if start_card else {}
     key |= {"pairs": read_json(inputs.pairs / "pairs.json")} if training.pairs and inputs.pairs else {}
@@ -67,7 +68,7 @@ def train_student(
         checkpoint=checkpoint,
         device=device,
         title=stage.origin.title,
-        pairs=_pairs_of(stage, inputs, classes, device),
+        pairs=pairs,
     )
     if not writes:
         return

@@ -64,7 +64,7 @@ def inputs_of(spec: Spec, root: Path, row: str, name: str) -> StudentInputs:
         data=root / "data",
         teacher=folder(root, spec.teacher_of(row, name)),
         start=root / row / training.start if training.start else None,
-        pairs=root / "pairs",
+        pairs=root / "pairs" if training.pairs else None,
         partition=root / "msd.json" if training.share else None,
     )
 
@@ -214,6 +214,23 @@ def test_a_missing_or_wrong_input_is_refused(
     inputs = replace(inputs_of(spec, root, "msd", "1.adm-0"), **changes)
     with pytest.raises(SfddmError, match=reason):
         train_student(student_training(spec, "msd", "1.adm-0", 0), inputs, tmp_path / "m", state=None, device=CPU)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "reason"),
+    [
+        ("pairs", "pairs", "trajectory 8: does not compare with the teacher's images; leave out --pairs"),
+        ("partition", "msd.json", "trajectory 8: shares no classes; leave out --partition"),
+    ],
+)
+def test_an_input_that_is_not_asked_for_is_refused(
+    trained: tuple[Spec, Path], tmp_path: Path, name: str, place: str, reason: str
+) -> None:
+    spec, root = trained
+    inputs = replace(inputs_of(spec, root, "trajectory", "8"), **{name: root / place})  # type: ignore[arg-type]
+    with pytest.raises(SfddmError, match=reason):
+        train_student(student_training(spec, "trajectory", "8", 0), inputs, tmp_path / "m", state=None, device=CPU)
     assert not list(tmp_path.iterdir())
 
 

@@ -76,6 +76,7 @@ class Cell:
         numbers: the figures that were compared.
         difference: what the test asks to be below or above 0; None where it asks for no such thing.
         seeds: training seeds behind it; images: generated images of each figure.
+        trained: whether a row behind it was trained, and could be trained longer.
     """
 
     experiment: str
@@ -89,6 +90,7 @@ class Cell:
     images: int | None
     rows: tuple[RowLink, ...]
     difference: Estimate | None = None
+    trained: bool = False
 
     @property
     def at(self) -> str:
@@ -158,7 +160,21 @@ class Verdict:
         seeds = _range({cell.seeds for cell in tested})
         images = _range({cell.images for cell in tested if cell.images is not None})
         text = f"{seeds} training seed{'' if seeds == '1' else 's'}"
-        return f"{text}, {images} images a figure" if images else text
+        text = f"{text}, {images} images a figure" if images else text
+        return f"{text}; not settled: {self.unsettled}" if self.unsettled else text
+
+    @property
+    def unsettled(self) -> str:
+        """Say why a verdict may still turn: a longer training, or another one, of the rows that were compared.
+
+        Nothing where the verdict is open anyway, and where nothing was estimated: a count or a test of the code.
+        """
+        told = [cell for cell in self.cells if cell.difference and cell.verdict in ("reproduced", "contradicted")]
+        if not told or self.verdict not in ("reproduced", "contradicted"):
+            return ""
+        reasons = ["one training budget"] if any(cell.trained for cell in told) else []
+        reasons += ["a single training"] if min(cell.seeds for cell in told) == 1 else []
+        return ", ".join(reasons)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON."""

@@ -41,6 +41,7 @@ MODULES = (
 FOLDERS = (
     "sfddm.data.sources",
     "sfddm.methods",
+    "sfddm.networks.kinds",
     "sfddm.samplers",
     "sfddm.extractors",
     "sfddm.evaluation.metrics",

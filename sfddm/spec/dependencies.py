@@ -121,9 +121,10 @@ def of_measurement(spec: Spec, name: str, row: str, steps: int) -> Dependencies:
     Raises:
         SfddmError: there is no such measurement, or the row cannot be measured so.
     """
-    section, used = stages.measurement(spec, name, row, steps), [find_measurement(name), *_scoring(spec)[:1]]
-    if "student" in type(section).model_fields:
-        used += [type(section.student.sampler), *_networks(spec, row)]
+    kind, section = find_measurement(name), stages.measurement(spec, name, row, steps)
+    used = [kind, *_scoring(spec)[:1]]
+    if "models" in kind.needs:
+        used += [type(stages.row_sampling(spec, row, steps).sampler), *_networks(spec, row)]
     return _make("measurement", {"name": name, "row": row, "steps": steps}, section.key, [], used)
 
 

@@ -44,9 +44,9 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, objective: nn.Module, optimizer: torch.optim.Optimizer, average: MovingAverage | None
+    path: Path, objective: nn.Module, optimizer: torch.optim.Optimizer, average: MovingAverage | None, total: int
 ) -> tuple[int, float]:
-    """Restore everything from a checkpoint, if there is one.
+    """Restore everything from a checkpoint of a training of ``total`` steps, if there is one.
 
     Returns:
         The steps done and the seconds they took; (0, 0.0) where ``path`` does not exist.
@@ -69,6 +69,8 @@ def load_checkpoint(
             {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
         )
         step, seconds = int(header["step"]), float(header["seconds"])
+        if step > total:
+            raise ValueError(f"step {step} of {total}")
         for i, parameter in enumerate(_trained(optimizer)):
             if len(optimizer.param_groups) > 1 and f"step.{i}" not in tensors:
                 continue

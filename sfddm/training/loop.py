@@ -96,17 +96,13 @@ def train(
     """
     accelerator = Accelerator(mixed_precision=options.mixed_precision, cpu=device.type == "cpu")
     state = _make_state(objective.to(device).train(), options)
-    first, seconds_before = load_checkpoint(checkpoint, objective, state.optimizer, state.average)
     total = step_count(options, len(images))
-    if first > total:
-        raise SfddmError(
-            f"{checkpoint}: not a checkpoint of this training (step {first} of {total}); delete it to start over"
-        )
+    first, seconds_before = load_checkpoint(checkpoint, objective, state.optimizer, state.average, total)
     if options.compile:
         objective.student.compile_network()
     known = _known_labels(labels, objective.student.classes)
-    share = slice(accelerator.process_index, None, accelerator.num_processes)
     feed = Feed(images, known, options.batch_size, seeds.batches, options.shuffle, device)
+    share = slice(accelerator.process_index, None, accelerator.num_processes)
     source = _Batches(feed, pairs, seeds, objective, options, share)
     run = _Run(accelerator, state, source, options, total, title)
     started = saved = time.monotonic()
@@ -115,7 +111,6 @@ def train(
             now, stop = time.monotonic(), step + 1 == stop_after
             save = (now - saved > options.checkpoint_seconds or stop) and accelerator.is_main_process
             show = progress.due(step + 1) and accelerator.is_main_process
-            # On an accelerator a look at the loss makes the host wait.
             loss = run.step(step, look=device.type == "cpu" or show or save)
             if show:
                 progress.show(step + 1, loss=loss.item())
@@ -125,11 +120,8 @@ def train(
                 saved = now
             if stop:
                 break
-    _check_weights(objective.student.network, title)
-    if state.average is not None:
-        state.average.copy_to_network()
-    seconds = seconds_before + time.monotonic() - started
-    return TrainingResult(total, total * options.batch_size, seconds)
+    state.finish(title)
+    return TrainingResult(total, total * options.batch_size, seconds_before + time.monotonic() - started)
 
 
 @dataclass(frozen=True)
@@ -144,7 +136,7 @@ class _Run:
     title: str
 
     def step(self, step: int, *, look: bool) -> Tensor:
-        """Take one step and return its loss; ``look`` checks that it is finite before anything is updated."""
+        """Take one step and return its loss; ``look``, for which the host waits, checks that it is finite."""
         batch, draws = self.source.batch(step)
         with self.accelerator.autocast():
             loss = self.state.objective(batch, draws)
@@ -224,6 +216,17 @@ class _State:
                 self.average.update(step)
             self.objective.after_step()
 
+    def finish(self, title: str) -> None:
+        """Check the student's weights and put their average in their place, where there is one.
+
+        Raises:
+            SfddmError: a weight is not finite.
+        """
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.objective.student.parameters()):
+            raise SfddmError(f"{title}: the weights are not finite at the end; lower training.learning_rate")
+        if self.average is not None:
+            self.average.copy_to_network()
+
 
 def _make_state(objective: Objective, options: TrainingOptions) -> _State:
     optimizer = torch.optim.AdamW(
@@ -256,8 +259,3 @@ def _check_finite(loss: Tensor, norm: Tensor, title: str, step: int) -> None:
             f"{title}: the loss or its gradient is not finite at step {step + 1} (loss {loss.item()}, gradient norm "
             f"{norm.item()}); lower training.learning_rate or set training.gradient_clip"
         )
-
-
-def _check_weights(network: torch.nn.Module, title: str) -> None:
-    if not all(bool(torch.isfinite(parameter).all()) for parameter in network.parameters()):
-        raise SfddmError(f"{title}: the weights are not finite at the end; lower training.learning_rate")

@@ -156,4 +156,5 @@ def cell_of(
         images=sides[0].images,
         rows=tuple(dict.fromkeys(RowLink.to(side.first) for side in sides)),
         difference=difference and Estimate(difference.value, difference.low, difference.high),
+        trained=any(side.first.folds for side in sides),
     )

@@ -28,6 +28,8 @@ from sfddm.runtime.registry import find
 #: What a measurement may need of the run; see ``Inputs``.
 Need = Literal["samples", "teacher_samples", "reference", "data", "models", "teacher"]
 Arrays = dict[str, NDArray[Any]]
+#: Names of the other files in a row's folder.
+TAKEN = ("index_set", "labels", "samples", "score")
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,13 @@ class Measurement(ABC):
 
 
 def find_measurement(name: str) -> type[Measurement]:
-    """Return the measurement called ``name``."""
+    """Return the measurement called ``name``.
+
+    Raises:
+        SfddmError: there is none, or its file would have the name of another one of its row.
+    """
+    if name in TAKEN:
+        raise SfddmError(f"measurement: must not be called {name}: {name}.json or {name}.npy is another file of a row")
     return find("sfddm.evaluation.measurements", Measurement, name, "measurement")  # type: ignore[type-abstract]
 
 

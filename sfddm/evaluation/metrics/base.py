@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from sfddm.evaluation.intervals import Blocks, Replicated
 from sfddm.extractors.base import Features
+from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.registry import find
 
 Shared = TypeVar("Shared")
@@ -71,7 +72,7 @@ class Metric(ABC):
 
     def value(self, generated: Features, reference: Reference) -> float:
         """Return the figure of (N, D) float32 features. A metric defines this, or ``by_block``."""
-        raise NotImplementedError
+        raise SfddmError(f"metric {self.name}: must define value or by_block")
 
     def by_block(self, compared: Compared) -> Replicated:
         """Return the figure, and what it is without each block, from which the interval comes.

@@ -49,6 +49,31 @@ def test_one_seed_is_judged_by_whether_the_intervals_are_apart(relation: str, le
     assert cell.difference.value == pytest.approx(left - 10)
 
 
+@pytest.mark.parametrize(
+    ("left", "folds", "seeds", "unsettled"),
+    [
+        (7.0, 1, 1, "one training budget, a single training"),
+        (13.0, 1, 3, "one training budget"),
+        (7.0, 0, 1, "a single training"),
+        (7.0, 0, 3, ""),
+        (10.0, 1, 1, ""),
+    ],
+)
+def test_what_more_training_or_another_seed_may_turn_is_not_settled(
+    left: float, folds: int, seeds: int, unsettled: str
+) -> None:
+    rows = [row("a", left + s / 100, seed=s, folds=folds) for s in range(seeds)]
+    rows += [row("b", 10.0 - s / 100, seed=s, folds=0) for s in range(seeds)]
+    verdict = judge(versus(), rows)
+    assert verdict.unsettled == unsettled
+    assert ("not settled" in verdict.basis) == bool(unsettled)
+
+
+def test_a_count_is_settled() -> None:
+    counted = judge({"kind": "folds", "left": {"method": "a"}, "equals": 1}, [row("a", 7.0, folds=1)])
+    assert (counted.verdict, counted.unsettled) == ("reproduced", "")
+
+
 def test_without_an_interval_nothing_is_decided() -> None:
     assert judge(versus(), [row("a", 1.0, half=None), row("b", 10.0)]).verdict == "inconclusive"
 

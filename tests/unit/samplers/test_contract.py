@@ -13,6 +13,7 @@ import pytest
 import torch
 from support.exact_networks import gaussian_denoiser, normal, tiny_denoiser
 from support.mixture_networks import mixture_denoiser, two_islands
+from support.sampled_specs import sampled_spec
 
 from sfddm.diffusion.schedule import make_schedule
 from sfddm.networks.denoiser import Denoiser
@@ -23,7 +24,6 @@ from sfddm.runtime.registry import PLUGINS, entries
 from sfddm.samplers.base import PACKAGE, Sampler, find_sampler, sample
 from sfddm.sampling.images import flops, sample_row
 from sfddm.spec.experiment import Spec
-from sfddm.spec.load import parse_spec
 from sfddm.spec.stages import row_sampling
 
 NAMES = list(entries(PACKAGE, Sampler))  # type: ignore[type-abstract]
@@ -96,19 +96,7 @@ def test_it_takes_eta_or_says_that_it_has_no_use_for_it(name: str) -> None:
 
 
 def tiny_spec(**row: Any) -> Spec:
-    content = {
-        "name": "tiny",
-        "title": "Tiny",
-        "data": {"source": "sklearn-digits", "label": "digits", "image_size": 8, "channels": 1},
-        "schedule": {"kind": "cosine", "timesteps": 64},
-        "network": {"channels": 8, "channel_multipliers": [1, 2], "blocks_per_level": 1},
-        "teacher": {"training": {"images": 8}},
-        "students": {"images": 8},
-        "methods": {"row": {"method": "ddim"} | row},
-        "steps": [4],
-        "evaluation": {"samples": 6, "batch_size": 4, "seed": 3},
-    }
-    return parse_spec(content, "tiny.yaml")
+    return sampled_spec({"row": {"method": "ddim"} | row}, samples=6)
 
 
 def test_a_spec_is_refused_in_one_sentence() -> None:

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support.exact_networks import gaussian_denoiser, normal, student_schedule, tiny_denoiser
+from support.sampled_specs import sampled_spec
 from torch import Tensor
 
 from sfddm.diffusion.index_sets import make_index_set
@@ -28,7 +29,6 @@ from sfddm.samplers.base import Sampler, sample
 from sfddm.samplers.ddim import DDIM, ddim_step
 from sfddm.sampling.images import sample_row
 from sfddm.spec.experiment import Spec
-from sfddm.spec.load import parse_spec
 from sfddm.spec.stages import row_sampling
 
 IRREGULAR = (2, 3, 9, 20, 21, 40, 55, 63)
@@ -299,19 +299,8 @@ def sampled_in_batches(
 
 
 def tiny_spec(batch_size: int) -> Spec:
-    content = {
-        "name": "tiny",
-        "title": "Tiny",
-        "data": {"source": "sklearn-digits", "label": "digits", "image_size": 8, "channels": 1},
-        "schedule": {"kind": "cosine", "timesteps": 64},
-        "network": {"channels": 8, "channel_multipliers": [1, 2], "blocks_per_level": 1},
-        "teacher": {"training": {"images": 8}},
-        "students": {"images": 8},
-        "methods": {"ddim": {}, "random": {"method": "ddim", "sampler": "ancestral"}},
-        "steps": [8],
-        "evaluation": {"samples": 5, "batch_size": batch_size, "seed": 3},
-    }
-    return parse_spec(content, "tiny.yaml")
+    methods = {"ddim": {}, "random": {"method": "ddim", "sampler": "ancestral"}}
+    return sampled_spec(methods, steps=8, batch_size=batch_size)
 
 
 @pytest.mark.parametrize("row", ["ddim", "random"])

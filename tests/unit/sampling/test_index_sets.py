@@ -12,6 +12,7 @@ import pytest
 import torch
 from support.exact_networks import gaussian_denoiser, normal, tiny_denoiser
 from support.mixture_networks import mixture_denoiser, two_islands
+from support.sampled_specs import sampled_spec
 
 from sfddm.diffusion.index_sets import check_index_set
 from sfddm.diffusion.schedule import make_schedule
@@ -26,7 +27,6 @@ from sfddm.sampling.images import sample_row
 from sfddm.sampling.index_sets import jump_costs, write_found_index_set
 from sfddm.sampling.sections import RowSampling
 from sfddm.spec.experiment import Spec
-from sfddm.spec.load import parse_spec
 from sfddm.spec.stages import row_sampling
 
 CPU = torch.device("cpu")
@@ -146,19 +146,7 @@ def test_a_broken_file_is_refused_with_the_key(tmp_path: Path, change: dict[str,
 
 
 def spec_with(**methods: Any) -> Spec:
-    content = {
-        "name": "tiny",
-        "title": "Tiny",
-        "data": {"source": "sklearn-digits", "label": "digits", "image_size": 8, "channels": 1},
-        "schedule": {"kind": "cosine", "timesteps": 128},
-        "network": {"channels": 8, "channel_multipliers": [1, 2], "blocks_per_level": 1},
-        "teacher": {"training": {"images": 8}},
-        "students": {"images": 8},
-        "methods": methods,
-        "steps": [4],
-        "evaluation": {"samples": 5},
-    }
-    return parse_spec(content, "tiny.yaml")
+    return sampled_spec(methods, timesteps=128)
 
 
 def test_a_row_that_trains_nothing_has_its_index_set_in_a_file() -> None:

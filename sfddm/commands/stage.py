@@ -38,7 +38,6 @@ def stage(function: Callable[..., Dependencies]) -> Callable[..., None]:
     @wraps(function)
     def run(**given: Any) -> None:
         from sfddm.records.origin import origin_file, write_origin
-        from sfddm.runtime.device import leased_device
         from sfddm.spec.load import find_spec, load_spec
 
         spec_file = find_spec(given["spec"])
@@ -55,6 +54,8 @@ def stage(function: Callable[..., Dependencies]) -> Callable[..., None]:
         check_outputs([], files=[origin_file(given["out"])])
         with ExitStack() as stack:
             if needs_device:
+                from sfddm.runtime.device import leased_device  # imports torch, which the other verbs do without
+
                 given["device"] = stack.enter_context(leased_device(threads))
             needs = function(**given)
         write_origin(given["out"], needs, spec_file, inputs)

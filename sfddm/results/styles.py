@@ -15,12 +15,16 @@ REALISM = "intermediate_realism_ratio"
 
 @dataclass(frozen=True)
 class MetricStyle:
-    """How a metric is shown; ``section``: of the page, where that is not a table of all methods."""
+    """How a metric is shown.
+
+    ``section``: of the page, where that is not a table of all methods; ``of_pixels``: it compares images, not features.
+    """
 
     heading: str
     better: Better
     decimals: int
     section: str = ""
+    of_pixels: bool = False
 
     @property
     def arrow(self) -> str:
@@ -33,10 +37,10 @@ _STYLES = {
     "kid": MetricStyle("Kernel distance (KID)", "lower", 4),
     "precision": MetricStyle("Precision", "higher", 3),
     "recall": MetricStyle("Recall", "higher", 3),
-    "psnr_teacher": MetricStyle("PSNR to the teacher, dB", "higher", 2, "agreement"),
-    "ssim_teacher": MetricStyle("SSIM to the teacher", "higher", 3, "agreement"),
+    "psnr_teacher": MetricStyle("PSNR to the teacher, dB", "higher", 2, "agreement", of_pixels=True),
+    "ssim_teacher": MetricStyle("SSIM to the teacher", "higher", 3, "agreement", of_pixels=True),
     "feature_distance_teacher": MetricStyle("Feature distance to the teacher", "lower", 2, "agreement"),
-    "l1_teacher": MetricStyle("L1 distance to the teacher", "lower", 4, "agreement"),
+    "l1_teacher": MetricStyle("L1 distance to the teacher", "lower", 4, "agreement", of_pixels=True),
 }
 
 

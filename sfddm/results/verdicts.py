@@ -77,6 +77,7 @@ class Cell:
         difference: what the test asks to be below or above 0; None where it asks for no such thing.
         seeds: training seeds behind it; images: generated images of each figure.
         trained: whether a row behind it was trained, and could be trained longer.
+        extractor: the network whose features were compared, None where the figure compares none.
     """
 
     experiment: str
@@ -91,6 +92,7 @@ class Cell:
     rows: tuple[RowLink, ...]
     difference: Estimate | None = None
     trained: bool = False
+    extractor: str | None = None
 
     @property
     def at(self) -> str:
@@ -165,7 +167,7 @@ class Verdict:
 
     @property
     def unsettled(self) -> str:
-        """Say why a verdict may still turn: a longer training, or another one, of the rows that were compared.
+        """Say why a verdict may still turn: with a longer training, another one, or the features of another network.
 
         Nothing where the verdict is open anyway, and where nothing was estimated: a count or a test of the code.
         """
@@ -174,6 +176,8 @@ class Verdict:
             return ""
         reasons = ["one training budget"] if any(cell.trained for cell in told) else []
         reasons += ["a single training"] if min(cell.seeds for cell in told) == 1 else []
+        extractors = {cell.extractor for cell in told}
+        reasons += ["one extractor"] if len(extractors) == 1 and None not in extractors else []
         return ", ".join(reasons)
 
     def to_json(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from sfddm.claims.figures import FigureOverSeeds, Figures
 from sfddm.claims.selection import Selection, StepFilter
 from sfddm.results.statistics import Difference, Estimate
+from sfddm.results.styles import style_of
 from sfddm.results.verdicts import WORDS, Cell, Number, RowLink, Word
 from sfddm.runtime.strict import Strict
 
@@ -157,4 +158,5 @@ def cell_of(
         rows=tuple(dict.fromkeys(RowLink.to(side.first) for side in sides)),
         difference=difference and Estimate(difference.value, difference.low, difference.high),
         trained=any(side.first.folds for side in sides),
+        extractor=None if style_of(row.metric).of_pixels else row.protocol.get("extractor"),
     )

@@ -1,5 +1,6 @@
 """Verdicts from rows: each kind of test, each verdict, several seeds, absent rows, and how cells add up."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,23 +51,31 @@ def test_one_seed_is_judged_by_whether_the_intervals_are_apart(relation: str, le
 
 
 @pytest.mark.parametrize(
-    ("left", "folds", "seeds", "unsettled"),
+    ("left", "folds", "seeds", "metric", "unsettled"),
     [
-        (7.0, 1, 1, "one training budget, a single training"),
-        (13.0, 1, 3, "one training budget"),
-        (7.0, 0, 1, "a single training"),
-        (7.0, 0, 3, ""),
-        (10.0, 1, 1, ""),
+        (7.0, 1, 1, "frechet_distance", "one training budget, a single training, one extractor"),
+        (13.0, 1, 3, "frechet_distance", "one training budget, one extractor"),
+        (7.0, 0, 3, "frechet_distance", "one extractor"),
+        (7.0, 0, 1, "l1_teacher", "a single training"),
+        (7.0, 0, 3, "l1_teacher", ""),
+        (10.0, 1, 1, "frechet_distance", ""),
     ],
 )
-def test_what_more_training_or_another_seed_may_turn_is_not_settled(
-    left: float, folds: int, seeds: int, unsettled: str
+def test_what_more_training_another_seed_or_another_extractor_may_turn_is_not_settled(
+    left: float, folds: int, seeds: int, metric: str, unsettled: str
 ) -> None:
-    rows = [row("a", left + s / 100, seed=s, folds=folds) for s in range(seeds)]
-    rows += [row("b", 10.0 - s / 100, seed=s, folds=0) for s in range(seeds)]
-    verdict = judge(versus(), rows)
+    rows = [row("a", left + s / 100, seed=s, folds=folds, metric=metric) for s in range(seeds)]
+    rows += [row("b", 10.0 - s / 100, seed=s, folds=0, metric=metric) for s in range(seeds)]
+    verdict = judge(versus() | {"metric": metric}, rows)
     assert verdict.unsettled == unsettled
     assert ("not settled" in verdict.basis) == bool(unsettled)
+
+
+def test_two_extractors_that_agree_are_not_one() -> None:
+    other = {"extractor": "efficientnet-lite0", "data_label": "CIFAR-10", "generated_images": 50000}
+    rows = [row(name, value, seed=s, folds=0) for name, value in (("a", 7.0), ("b", 10.0)) for s in range(3)]
+    rows += [replace(one, experiment="two", protocol=other) for one in rows]
+    assert judge(versus(), rows).unsettled == ""
 
 
 def test_a_count_is_settled() -> None:

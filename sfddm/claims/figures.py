@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sfddm.claims.selection import Selection, StepFilter
+from sfddm.claims.single_training import single_training_factor
 from sfddm.results.rows import Collected, Provenance, Row
 from sfddm.results.statistics import Difference, difference, mean_over_seeds
 from sfddm.results.styles import style_of
@@ -19,10 +20,12 @@ class FigureOverSeeds:
     Attributes:
         rows: the figure of each training seed, by seed.
         source: the experiment's: the teacher's T, and the confidence of the intervals.
+        cheaper: the same figure of the same row, trained with smaller budgets, from the smallest on.
     """
 
     rows: tuple[Row, ...]
     source: Provenance
+    cheaper: tuple[FigureOverSeeds, ...] = ()
 
     @property
     def first(self) -> Row:
@@ -34,6 +37,17 @@ class FigureOverSeeds:
         """Generated images behind each seed's figure."""
         images = self.first.protocol.get("generated_images")
         return images if isinstance(images, int) else None
+
+    @property
+    def trained(self) -> bool:
+        """Whether a training besides the teacher's is behind it."""
+        return bool(self.first.folds)
+
+    @property
+    def degrees(self) -> int:
+        """Degrees of freedom of the Student's t behind the interval of one seed's score."""
+        interval = self.first.protocol.get("interval")
+        return int(interval["blocks"]) - 1 if isinstance(interval, dict) and "blocks" in interval else 9
 
     @property
     def value(self) -> float:
@@ -48,12 +62,16 @@ class FigureOverSeeds:
     def minus(self, other: FigureOverSeeds, scale: float = 1.0, offset: float = 0.0) -> Difference | None:
         """Return self - scale * other - offset, paired over the training seeds; None where the two share none.
 
-        A figure without a seed (real against real) stands against every seed.
+        A figure without a seed (real against real) stands against every seed. The interval of a single seed is widened
+        by what training again would change.
         """
         others = {row.seed: row for row in other.rows}
         paired = ((row, others.get(row.seed, others.get(None))) for row in self.rows)
         pairs = [(row, matched) for row, matched in paired if matched is not None]
-        return difference(pairs, self.source.confidence, scale, offset) if pairs else None
+        if not pairs:
+            return None
+        single = single_training_factor(self.first.metric, self.trained or other.trained)
+        return difference(pairs, self.source.confidence, scale, offset, single, self.degrees)
 
 
 class Figures:
@@ -81,7 +99,15 @@ def measured_of(part: Collected, rows: Iterable[Row]) -> Iterator[FigureOverSeed
     found: dict[tuple[str, int | None, str, str], list[Row]] = {}
     for row in rows:
         found.setdefault((row.method, row.steps, row.metric, row.label), []).append(row)
-    for some in found.values():
-        yield FigureOverSeeds(
-            tuple(sorted(some, key=lambda row: -1 if row.seed is None else row.seed)), part.provenance
-        )
+    figures = [
+        FigureOverSeeds(tuple(sorted(some, key=lambda row: -1 if row.seed is None else row.seed)), part.provenance)
+        for some in found.values()
+    ]
+    cheaper: dict[tuple[str | None, int | None, str, str], list[FigureOverSeeds]] = {}
+    for figure in sorted(figures, key=lambda figure: figure.first.budget):
+        row = figure.first
+        if row.budget_of not in (None, row.method):
+            cheaper.setdefault((row.budget_of, row.steps, row.metric, row.label), []).append(figure)
+    for figure in figures:
+        row = figure.first
+        yield replace(figure, cheaper=tuple(cheaper.get((row.method, row.steps, row.metric, row.label), ())))

@@ -18,8 +18,22 @@ if TYPE_CHECKING:
 #: Where `sfddm report` writes by default.
 METRICS = Path("reports/metrics.json")
 #: A sign for each verdict, so that none depends on colour.
-SIGNS: dict[Word, str] = {"reproduced": "✔", "contradicted": "✘", "inconclusive": "≈", "not tested": "○"}
-_COLOURS = dict(zip(WORDS, ("green", "red", "yellow", "bright_black"), strict=True))
+SIGNS: dict[Word, str] = {
+    "reproduced": "✔",
+    "contradicted": "✘",
+    "unsettled": "↯",
+    "depends on the extractor": "≠",
+    "inconclusive": "≈",
+    "not tested": "○",
+}
+_COLOURS: dict[Word, str] = {
+    "reproduced": "green",
+    "contradicted": "red",
+    "unsettled": "magenta",
+    "depends on the extractor": "cyan",
+    "inconclusive": "yellow",
+    "not tested": "bright_black",
+}
 
 
 def print_claims(
@@ -59,7 +73,8 @@ def counts_of(verdicts: Sequence[Verdict]) -> dict[Word, int]:
 
 def tally(verdicts: Sequence[Verdict]) -> str:
     """Return how many claims have each verdict, in words."""
-    return f"{len(verdicts)} claims: " + ", ".join(f"{count} {word}" for word, count in counts_of(verdicts).items())
+    counts = {word: count for word, count in counts_of(verdicts).items() if count}
+    return f"{len(verdicts)} claims: " + ", ".join(f"{count} {word}" for word, count in counts.items())
 
 
 def _print_paper(paper: str, verdicts: list[Verdict], console: Console) -> None:

@@ -33,6 +33,8 @@ class Row(Figure):
         nfe: network evaluations for one sampled image.
         parameters: of all networks that are sampled; ``active_parameters`` of the one that answers at a step.
         flops_per_evaluation: floating-point operations of that answer for one image, counted.
+        budget: the multiple of the row's training in the spec that it was trained with.
+        budget_of: the row that has the largest of several budgets; None where there is one budget.
     """
 
     __pydantic_config__ = ConfigDict(extra="ignore")  # published records may state more
@@ -56,6 +58,8 @@ class Row(Figure):
     network_evaluations: Amount | None = None
     active_parameters: Count | None = None
     flops_per_evaluation: Count | None = None
+    budget: float = 1.0
+    budget_of: str | None = None
     protocol: dict[str, Any]
 
 

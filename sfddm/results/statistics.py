@@ -1,13 +1,14 @@
 """Means over training seeds, differences of two figures, and the interval of each: Student's t.
 
 With several seeds an interval covers what differs between trainings. With one seed it is the score's own, which covers
-the generated sample and no other training.
+the generated sample and no other training, so that the interval of a difference is widened by a measured factor.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import hypot
 from statistics import fmean, stdev
 from typing import Protocol
 
@@ -34,10 +35,20 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference(Estimate):
-    """left - scale * right - offset over ``seeds`` seeds; ``equal``: exactly 0 for each of them."""
+    """left - scale * right - offset over ``seeds`` seeds.
+
+    Attributes:
+        equal: exactly 0 for each seed.
+        degrees: of freedom of the Student's t behind the interval.
+        confidence: of the interval, in (0, 1).
+        widened: the factor for a single training that is in the interval, 1 where there is none.
+    """
 
     seeds: int
     equal: bool
+    degrees: int
+    confidence: float
+    widened: float = 1.0
 
     @property
     def side(self) -> int:
@@ -46,12 +57,36 @@ class Difference(Estimate):
             return 0
         return (self.low > 0) - (self.high < 0)
 
+    @property
+    def reach(self) -> float | None:
+        """How far the interval reaches from the value towards 0; None where there is none."""
+        if self.low is None or self.high is None:
+            return None
+        return self.value - self.low if self.value > 0 else self.high - self.value
+
+    @property
+    def p_value(self) -> float | None:
+        """The two-sided p-value of "no difference", in [0, 1]; None where there is no interval."""
+        from scipy.special import stdtr
+
+        if self.reach is None:
+            return None
+        if self.reach <= 0:
+            return float(self.value == 0)
+        return float(2 * stdtr(self.degrees, -abs(self.value) / self.reach * t_quantile(self.degrees, self.confidence)))
+
+    def minus(self, offset: float) -> Difference:
+        """Return the difference with ``offset`` taken off the value and off both ends."""
+        low, high = (None if end is None else end - offset for end in (self.low, self.high))
+        return replace(self, value=self.value - offset, low=low, high=high, equal=self.equal and not offset)
+
     def __str__(self) -> str:
         if self.low is None or self.high is None:
             return f"{self.value:+.4g}, without an interval"
+        text = f"difference {self.value:+.4g} [{self.low:+.4g}, {self.high:+.4g}]"
         if self.seeds > 1:
-            return f"paired difference {self.value:+.4g} [{self.low:+.4g}, {self.high:+.4g}]"
-        return "intervals are apart" if self.side else "intervals overlap"
+            return f"paired {text}"
+        return f"{text}, widened {self.widened:.2g} times for a single training" if self.widened != 1 else text
 
 
 def t_quantile(degrees: int, confidence: float) -> float:
@@ -82,30 +117,38 @@ def _t_interval(values: Sequence[float], confidence: float) -> Estimate:
 
 
 def difference(
-    pairs: Sequence[tuple[Bounded, Bounded]], confidence: float, scale: float = 1.0, offset: float = 0.0
+    pairs: Sequence[tuple[Bounded, Bounded]],
+    confidence: float,
+    scale: float = 1.0,
+    offset: float = 0.0,
+    single: float = 1.0,
+    degrees: int = 9,
 ) -> Difference:
     """Return left - scale * right - offset with an interval.
 
-    Several seeds: Student's t over the differences of each seed. One seed: from the ends of the two scores' own
-    intervals, so that 0 lies outside exactly where those are apart.
+    Several seeds: Student's t over the differences of each seed. One seed: the root of the summed squares of the two
+    scores' own intervals, ``single`` times as wide. The two share the sampling noise, so that they move together, and
+    this is on the large side.
 
     Args:
         pairs: (left, right) of each seed, at least one.
         confidence: in (0, 1).
         scale: positive.
         offset: in the figures' unit.
+        single: how many times wider the interval of a single training must be, at least 1.
+        degrees: of freedom of the Student's t behind the intervals of the scores.
     """
     values = [left.value - scale * right.value - offset for left, right in pairs]
     equal = not any(values)
     if len(values) > 1:
         mean = _t_interval(values, confidence)
-        return Difference(mean.value, mean.low, mean.high, len(values), equal)
+        return Difference(mean.value, mean.low, mean.high, len(values), equal, len(values) - 1, confidence)
     left, right = pairs[0]
     low = high = None
     if left.low is not None and right.high is not None and left.high is not None and right.low is not None:
-        low = left.low - scale * right.high - offset
-        high = left.high - scale * right.low - offset
-    return Difference(values[0], low, high, 1, equal)
+        low = values[0] - single * hypot(left.value - left.low, scale * (right.high - right.value))
+        high = values[0] + single * hypot(left.high - left.value, scale * (right.value - right.low))
+    return Difference(values[0], low, high, 1, equal, degrees, confidence, single)
 
 
 def overlap(one: Bounded, other: Bounded) -> bool:

@@ -6,14 +6,16 @@ import re
 from collections import Counter
 from collections.abc import Set
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sfddm.results.rows import Row
 from sfddm.results.statistics import Estimate
 from sfddm.results.styles import interval_text, style_of
 
-Word = Literal["reproduced", "contradicted", "inconclusive", "not tested"]
-WORDS: tuple[Word, ...] = ("reproduced", "contradicted", "inconclusive", "not tested")
+Word = Literal["reproduced", "contradicted", "unsettled", "depends on the extractor", "inconclusive", "not tested"]
+WORDS: tuple[Word, ...] = get_args(Word)
+#: What a comparison is called whose interval lies on one side.
+DECIDED: tuple[Word, ...] = ("reproduced", "contradicted", "unsettled")
 
 
 def anchor(metric: str, method: str) -> str:
@@ -69,6 +71,26 @@ class Number:
 
 
 @dataclass(frozen=True)
+class AtBudget:
+    """A difference of two rows, one of them trained with ``budget`` times the row's training: on ``images`` images."""
+
+    budget: float
+    images: int | None
+    difference: Estimate
+
+
+@dataclass(frozen=True)
+class ByExtractor:
+    """What one extractor says of a place of the table where several were asked."""
+
+    extractor: str
+    label: str
+    verdict: Word
+    difference: Estimate | None
+    numbers: tuple[Number, ...]
+
+
+@dataclass(frozen=True)
 class Cell:
     """The verdict in one place of the table.
 
@@ -78,6 +100,11 @@ class Cell:
         seeds: training seeds behind it; images: generated images of each figure.
         trained: whether a row behind it was trained, and could be trained longer.
         extractor: the network whose features were compared, None where the figure compares none.
+        extractors: what each says, where there are several; ``verdict`` is what they say together.
+        curve: the difference at each training budget of the row that could turn the verdict, where there are several.
+        turns: why more training may turn the verdict; "" where it is settled, or was not decided.
+        power: what an inconclusive comparison could have shown, and what would decide it.
+        p_value: of "no difference", two-sided; None where nothing was estimated. confidence: of the interval.
     """
 
     experiment: str
@@ -93,6 +120,12 @@ class Cell:
     difference: Estimate | None = None
     trained: bool = False
     extractor: str | None = None
+    extractors: tuple[ByExtractor, ...] = ()
+    curve: tuple[AtBudget, ...] = ()
+    turns: str = ""
+    power: str = ""
+    p_value: float | None = None
+    confidence: float | None = None
 
     @property
     def at(self) -> str:
@@ -171,13 +204,13 @@ class Verdict:
 
         Nothing where the verdict is open anyway, and where nothing was estimated: a count or a test of the code.
         """
-        told = [cell for cell in self.cells if cell.difference and cell.verdict in ("reproduced", "contradicted")]
-        if not told or self.verdict not in ("reproduced", "contradicted"):
+        told = [cell for cell in self.cells if cell.difference and cell.verdict in DECIDED]
+        if not told or self.verdict not in DECIDED:
             return ""
-        reasons = ["one training budget"] if any(cell.trained for cell in told) else []
+        reasons = list(dict.fromkeys(cell.turns for cell in told if cell.turns))
         reasons += ["a single training"] if min(cell.seeds for cell in told) == 1 else []
-        extractors = {cell.extractor for cell in told}
-        reasons += ["one extractor"] if len(extractors) == 1 and None not in extractors else []
+        compared = [cell for cell in told if cell.extractor is not None and not cell.extractors]
+        reasons += ["one extractor"] if len({cell.extractor for cell in compared}) == 1 else []
         return ", ".join(reasons)
 
     def to_json(self) -> dict[str, Any]:

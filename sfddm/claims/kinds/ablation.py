@@ -59,15 +59,15 @@ class Ablation(ClaimTest):
         one, other = max(combinations(group, 2), key=lambda two: abs(two[0].value - two[1].value))
         if one.value < other.value:
             one, other = other, one
-        beyond = one.minus(other)
-        if beyond is not None:
-            # What is allowed is subtracted, so that the claim is that the rest lies below 0.
-            low = None if beyond.low is None else beyond.low - allowed
-            high = None if beyond.high is None else beyond.high - allowed
-            beyond = Difference(beyond.value - allowed, low, high, beyond.seeds, False)
+
+        def beyond(left: FigureOverSeeds, right: FigureOverSeeds) -> Difference | None:
+            """What is allowed is subtracted, so that the claim is that the rest lies below 0."""
+            difference = left.minus(right)
+            return difference and difference.minus(allowed)
+
         names = (f"{one.first.title} ({one.first.method})", f"{other.first.title} ({other.first.method})")
         limit = f"{100 * self.tolerance:g} % of the mean, for the two furthest apart of {len(group)} rows"
-        return judged(one, other, beyond, "lower", names=names, limit=limit)
+        return judged(one, other, beyond, "lower", turned_by="either", names=names, limit=limit)
 
     def describe(self) -> str:
         """Name the rows, the options and the tolerance."""

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from sfddm.claims.figures import FigureOverSeeds, Figures
+from sfddm.claims.power import what_would_decide
 from sfddm.claims.selection import Selection, StepFilter
+from sfddm.claims.settled import may_turn
+from sfddm.claims.together import judged_together, over_extractors, overall
 from sfddm.results.statistics import Difference, Estimate
 from sfddm.results.styles import style_of
-from sfddm.results.verdicts import WORDS, Cell, Number, RowLink, Word
+from sfddm.results.verdicts import DECIDED, AtBudget, Cell, Number, RowLink, Word
 from sfddm.runtime.strict import Strict
 
 Direction = Literal["lower", "higher"]
 
+TurnedBy = Literal["worse", "either", "left"]
+
 #: Where an interval lies, seen from a limit.
-_SIDES: dict[Word, str] = {
+_SIDES = {
     "reproduced": "the interval lies within",
     "contradicted": "the interval lies beyond",
     "inconclusive": "the interval does not tell",
@@ -52,32 +57,8 @@ class ClaimTest(Strict, ABC):
             cells = self.cells(figures)
         except NothingToTest as nothing:
             return "not tested", str(nothing), []
+        cells = over_extractors(judged_together(cells))
         return (*overall(cells), cells)
-
-
-def overall(cells: Sequence[Cell]) -> tuple[Word, str]:
-    """Return the verdict over several cells and the sentence behind it.
-
-    Reproduced where every tested cell is; contradicted where at least one is and none is reproduced; not tested where
-    no cell is tested; inconclusive in every other case, with the counts of the cells.
-    """
-    counts = Counter(cell.verdict for cell in cells)
-    tested = len(cells) - counts["not tested"]
-    if not tested:
-        return "not tested", "; ".join(dict.fromkeys(cell.because for cell in cells))
-    if len(cells) == 1:
-        return cells[0].verdict, cells[0].because
-    parts = [f"{counts[word]} {word}" for word in WORDS[:3] if counts[word]]
-    text = f"of {tested} comparison{'' if tested == 1 else 's'}, {', '.join(parts)}"
-    if counts["not tested"]:
-        text += f"; {counts['not tested']} could not be made"
-    if counts["reproduced"] == tested:
-        return "reproduced", text
-    if counts["contradicted"] and not counts["reproduced"]:
-        return "contradicted", text
-    if counts["contradicted"]:
-        text += "; they disagree, so the claim as a whole is undecided"
-    return "inconclusive", text
 
 
 def found(
@@ -99,13 +80,18 @@ def found(
     raise NothingToTest(f"no row {selection}{suffix} was measured")
 
 
+#: Takes the figure on the right from the one on the left, as a claim asks; None where they share no training seed.
+Comparison = Callable[[FigureOverSeeds, FigureOverSeeds], Difference | None]
+
+
 def judged(
     left: FigureOverSeeds,
     right: FigureOverSeeds,
-    difference: Difference | None,
+    compared: Comparison,
     direction: Direction,
     *,
     or_equal: bool = False,
+    turned_by: TurnedBy = "worse",
     names: tuple[str | None, str | None] = (None, None),
     limit: str | None = None,
 ) -> Cell:
@@ -113,12 +99,15 @@ def judged(
 
     Args:
         left, right: what was compared.
-        difference: of the two; None where they share no training seed.
+        compared: returns the difference.
         direction: where it is claimed to lie.
         or_equal: a difference of exactly 0 is as claimed.
+        turned_by: which row's longer training may turn the verdict: the one with the worse figure, either, or the left
+            one where its figure is the worse (the right one is its own control).
         names: of the two, where their titles do not do.
         limit: what 0 stands for, where that is not equality.
     """
+    difference = compared(left, right)
     if difference is None:
         return refused(left, right, "the two share no training seed")
     equal = difference.equal and limit is None
@@ -128,7 +117,52 @@ def judged(
     numbers = [left.number(names[0]), right.number(names[1])]
     reason = "exactly equal" if equal else str(difference)
     because = reason if limit is None else f"allowed {limit}; {_SIDES[verdict]}"
-    return cell_of([left, right], verdict, numbers, because, difference)
+    curve: tuple[AtBudget, ...] = ()
+    turns = ""
+    if verdict in DECIDED and not equal:
+        verdict, curve, turns = _settled(left, right, compared, difference, verdict, turned_by)
+    cell = cell_of([left, right], verdict, numbers, f"{because}; {turns}" if turns else because, difference)
+    power = what_would_decide(difference) if verdict == "inconclusive" and not equal else ""
+    return replace(cell, curve=curve, turns=turns, power=power)
+
+
+def _settled(
+    left: FigureOverSeeds,
+    right: FigureOverSeeds,
+    compared: Comparison,
+    difference: Difference,
+    verdict: Word,
+    turned_by: TurnedBy,
+) -> tuple[Word, tuple[AtBudget, ...], str]:
+    """Return the verdict or "unsettled", the curve behind that, and why more training may turn it.
+
+    It may where the trend of a row's budgets leads across 0, and where the row with the worse figure was trained with
+    one budget. A row with the better figure and one budget has done already what it took.
+    """
+    better = style_of(left.first.metric).better
+    worse = {"lower": [right, left], "higher": [left, right]}.get(better, [])
+    turning = [left, right] if turned_by == "either" or not worse else [worse[difference.value > 0]]
+    turning = [side for side in turning if turned_by != "left" or side is left]
+    curves: list[tuple[AtBudget, ...]] = []
+    reasons: list[str] = []
+    for side in (left, right):
+        points = [_at(one, compared(one, right) if side is left else compared(left, one)) for one in side.cheaper]
+        curve = tuple(point for point in [*points, _at(side, difference)] if point is not None)
+        if side.trained and (len(curve) > 1 or side in turning):
+            reasons.append(may_turn(curve))
+        curves += [curve] if len(curve) > 1 else []
+    turns = next(filter(None, reasons), "")
+    word: Word = "unsettled" if turns else verdict
+    if not turns and any(side.trained and not side.cheaper for side in (left, right)):
+        turns = "one training budget"
+    return word, max(curves, key=len, default=()), turns
+
+
+def _at(figure: FigureOverSeeds, difference: Difference | None) -> AtBudget | None:
+    if difference is None:
+        return None
+    estimate = Estimate(difference.value, difference.low, difference.high)
+    return AtBudget(figure.first.budget, figure.first.images_seen, estimate)
 
 
 def refused(left: FigureOverSeeds, right: FigureOverSeeds, reason: str) -> Cell:
@@ -159,4 +193,6 @@ def cell_of(
         difference=difference and Estimate(difference.value, difference.low, difference.high),
         trained=any(side.first.folds for side in sides),
         extractor=None if style_of(row.metric).of_pixels else row.protocol.get("extractor"),
+        p_value=difference.p_value if difference else None,
+        confidence=difference.confidence if difference else None,
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from sfddm.claims.figures import FigureOverSeeds, Figures
-from sfddm.claims.kinds.base import ClaimTest, NothingToTest, found, judged, refused
+from sfddm.claims.kinds.base import ClaimTest, Direction, NothingToTest, found, judged, refused
 from sfddm.claims.selection import Selection, StepFilter
 from sfddm.results.rows import Row
 from sfddm.results.styles import style_of
@@ -25,7 +27,8 @@ class Compare(ClaimTest):
 
     A step count fixed on either side lifts the match on steps. ``same_index_set`` asks besides that both visit the
     same indices of the teacher, ``same_cost`` that their trainings took equally many network evaluations, the
-    teacher's included, to within 1 %.
+    teacher's included, to within 1 %. "At least as ..." is a test of equivalence from one side: no worse by more than
+    ``margin``, a share of the right figure.
     """
 
     name = "compare"
@@ -36,6 +39,7 @@ class Compare(ClaimTest):
     steps: StepFilter = StepFilter()
     same_index_set: bool = False
     same_cost: bool = False
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.05
 
     @property
     def _any_steps(self) -> bool:
@@ -71,8 +75,17 @@ class Compare(ClaimTest):
     def _compared(self, left: FigureOverSeeds, right: FigureOverSeeds) -> Cell:
         alike = left.first.title == right.first.title
         names = (_name_of(left.first), _name_of(right.first)) if alike else (None, None)
-        lower, or_equal = "low" in self.relation, self.relation.startswith("at-least")
-        return judged(left, right, left.minus(right), "lower" if lower else "higher", or_equal=or_equal, names=names)
+        direction: Direction = "lower" if "low" in self.relation else "higher"
+        difference = left.minus(right)
+        if not self._no_worse or (difference is not None and difference.equal):
+            return judged(left, right, FigureOverSeeds.minus, direction, or_equal=self._no_worse, names=names)
+        factor = 1 + self.margin if direction == "lower" else 1 - self.margin
+        limit = f"{100 * self.margin:g} % beyond the other"
+        return judged(left, right, lambda a, b: a.minus(b, factor), direction, names=names, limit=limit)
+
+    @property
+    def _no_worse(self) -> bool:
+        return self.relation.startswith("at-least")
 
     def describe(self) -> str:
         """Name both sides, on what they are matched, and the relation."""
@@ -80,7 +93,8 @@ class Compare(ClaimTest):
         indices = " on the same indices of the teacher" if self.same_index_set else ""
         cost = " at equal network evaluations in training" if self.same_cost else ""
         sides = f"{self.left.noun} against {self.right.noun}{matched}{indices}{cost}{self.steps.after(', steps')}"
-        return f"{style_of(self.metric).heading} of {sides}; claimed: {_RELATIONS[self.relation]}"
+        margin = f", with a margin of {100 * self.margin:g} %" if self._no_worse else ""
+        return f"{style_of(self.metric).heading} of {sides}; claimed: {_RELATIONS[self.relation]}{margin}"
 
 
 def _cost_alike(left: Row, right: Row) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sfddm.claims.figures import Figures
+from sfddm.claims.figures import FigureOverSeeds, Figures
 from sfddm.claims.kinds.base import ClaimTest, Direction, NothingToTest, judged
 from sfddm.claims.selection import Selection, StepFilter
 from sfddm.results.rows import Row
@@ -40,7 +40,8 @@ class Control(ClaimTest):
                 for control in controls:
                     if _place(control.first) == _place(figure.first):
                         names = (figure.first.label, f"control ({control.first.label})")
-                        cells.append(judged(figure, control, figure.minus(control), pair.relation, names=names))
+                        compared = FigureOverSeeds.minus
+                        cells.append(judged(figure, control, compared, pair.relation, turned_by="left", names=names))
         if not cells:
             wanted = ", ".join(f"{pair.metric} and {pair.control}" for pair in self.pairs)
             at = self.steps.after(" at a step count that is")

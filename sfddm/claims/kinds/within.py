@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from sfddm.claims.figures import Figures
+from sfddm.claims.figures import FigureOverSeeds, Figures
 from sfddm.claims.kinds.base import ClaimTest, Direction, NothingToTest, found, judged
 from sfddm.claims.selection import Selection, StepFilter
 from sfddm.results.styles import style_of
@@ -47,8 +48,9 @@ class Within(ClaimTest):
             own = [right for right in rights if (right.first.experiment, right.first.label) == key]
             if own:
                 right = max(own, key=lambda figure: figure.first.steps or 0)
-                beyond = left.minus(right, factor if lower else 1 / factor, tolerance if lower else -tolerance)
-                cells.append(judged(left, right, beyond, self.better, limit=f"{limit} the reference"))
+                scale, offset = (factor, tolerance) if lower else (1 / factor, -tolerance)
+                compared = partial(FigureOverSeeds.minus, scale=scale, offset=offset)
+                cells.append(judged(left, right, compared, self.better, limit=f"{limit} the reference"))
         if not cells:
             raise NothingToTest(f"the reference {self.right} was not measured beside the rows {self.left}")
         return cells

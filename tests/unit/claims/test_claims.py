@@ -1,15 +1,19 @@
 """Verdicts from rows: each kind of test, each verdict, several seeds, absent rows, and how cells add up."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
-from support.results import PROTOCOL, part, row
+from support import results
+from support.results import PROTOCOL, part
 
 from sfddm.claims import Claim, Verdict, evaluate_claims
 from sfddm.claims.kinds.base import overall
 from sfddm.results.rows import Row
 from sfddm.results.verdicts import Cell, Word
+
+row = partial(results.row, folds=0)
 
 
 def judge(test: dict[str, Any], rows: list[Row], baseline: list[Row] | None = None, **facts: Any) -> Verdict:
@@ -24,36 +28,49 @@ def versus(relation: str = "lower", **facts: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("relation", "left", "word"),
+    ("relation", "left", "limit", "word"),
     [
-        ("lower", 7.9, "reproduced"),
-        ("lower", 8.1, "inconclusive"),
-        ("lower", 10.0, "inconclusive"),
-        ("lower", 11.5, "inconclusive"),
-        ("lower", 12.1, "contradicted"),
-        ("higher", 7.9, "contradicted"),
-        ("higher", 12.1, "reproduced"),
-        ("at-least-as-low-as", 10.0, "reproduced"),
-        ("at-least-as-low-as", 9.0, "inconclusive"),
-        ("at-least-as-low-as", 12.1, "contradicted"),
-        ("at-least-as-high-as", 10.0, "reproduced"),
-        ("at-least-as-high-as", 12.1, "reproduced"),
+        # The interval of the difference reaches sqrt(1 + 1) = 1.41 to either side.
+        ("lower", 8.5, 10.0, "reproduced"),
+        ("lower", 8.7, 10.0, "inconclusive"),
+        ("lower", 10.0, 10.0, "inconclusive"),
+        ("lower", 11.3, 10.0, "inconclusive"),
+        ("lower", 11.5, 10.0, "contradicted"),
+        ("higher", 8.5, 10.0, "contradicted"),
+        ("higher", 11.5, 10.0, "reproduced"),
+        # No worse by more than 5 %: the limit is 10.5 or 9.5, and 5 % more or less of 10's interval.
+        ("at-least-as-low-as", 10.0, 10.0, "reproduced"),
+        ("at-least-as-low-as", 9.0, 10.5, "reproduced"),
+        ("at-least-as-low-as", 9.2, 10.5, "inconclusive"),
+        ("at-least-as-low-as", 12.1, 10.5, "contradicted"),
+        ("at-least-as-high-as", 10.0, 10.0, "reproduced"),
+        ("at-least-as-high-as", 8.0, 9.5, "contradicted"),
     ],
 )
-def test_one_seed_is_judged_by_whether_the_intervals_are_apart(relation: str, left: float, word: Word) -> None:
+def test_one_seed_is_judged_by_the_interval_of_the_difference(
+    relation: str, left: float, limit: float, word: Word
+) -> None:
     verdict = judge(versus(relation), [row("a", left), row("b", 10.0)])
     assert verdict.verdict == word
     (cell,) = verdict.cells
     assert (cell.seeds, cell.images, cell.steps, cell.experiment) == (1, 50000, 16, "one")
     assert [number.value for number in cell.numbers] == [left, 10.0]
     assert cell.difference is not None
-    assert cell.difference.value == pytest.approx(left - 10)
+    assert cell.difference.value == pytest.approx(left - limit)
+
+
+def test_one_training_is_widened_by_what_training_again_would_change() -> None:
+    """sqrt(2) * 2.38 is 3.37: a trained row needs a difference of that, an untrained one of 1.41."""
+    for folds, difference, word in ((0, 1.5, "reproduced"), (1, 3.3, "inconclusive"), (1, 3.4, "reproduced")):
+        verdict = judge(versus(), [row("a", 10 - difference, folds=folds), row("b", 10.0)])
+        assert verdict.verdict == word
+        assert ("widened 2.4 times for a single training" in verdict.because) == bool(folds)
 
 
 @pytest.mark.parametrize(
     ("left", "folds", "seeds", "metric", "unsettled"),
     [
-        (7.0, 1, 1, "frechet_distance", "one training budget, a single training, one extractor"),
+        (5.0, 1, 1, "frechet_distance", "one training budget, a single training, one extractor"),
         (13.0, 1, 3, "frechet_distance", "one training budget, one extractor"),
         (7.0, 0, 3, "frechet_distance", "one extractor"),
         (7.0, 0, 1, "l1_teacher", "a single training"),
@@ -218,7 +235,7 @@ def test_within_a_tolerance_where_higher_is_better_and_against_real_images() -> 
 
 def test_folds_are_counted() -> None:
     test = {"kind": "folds", "left": {"implements": "a"}, "equals": 1}
-    rows = [row("a", 1.0), row("b", 1.0, folds=3), row("a2", 1.0, 8, method_name="a", folds=2)]
+    rows = [row("a", 1.0, folds=1), row("b", 1.0, folds=3), row("a2", 1.0, 8, method_name="a", folds=2)]
     verdict = judge(test, rows)
     assert [cell.verdict for cell in verdict.cells] == ["reproduced", "contradicted"]
     fewer = {"kind": "folds", "left": {"method": "a"}, "fewer_than": {"method": "b"}}

@@ -115,6 +115,7 @@ def test_no_claims_and_no_yaml_are_told(tmp_path: Path) -> None:
 
 
 KIND = """
+from sfddm.claims.figures import FigureOverSeeds
 from sfddm.claims.kinds.base import ClaimTest, NothingToTest, judged
 from sfddm.claims.selection import Selection
 
@@ -125,7 +126,7 @@ class BelowEveryOther(ClaimTest):
     def cells(self, figures):
         (left,) = figures.select(self.left, "frechet_distance")
         others = [one for one in figures.all if one.first.metric == left.first.metric and one is not left]
-        return [judged(left, other, left.minus(other), "lower") for other in others]
+        return [judged(left, other, FigureOverSeeds.minus, "lower") for other in others]
 
     def describe(self):
         return f"{self.left} against every other row"
@@ -191,8 +192,8 @@ def test_the_report_shows_verdicts_that_lead_to_their_rows(collected: Path, tmp_
     claims = {claim["id"]: claim for claim in content["claims"]}
     assert set(claims) == {claim.id for claim in load_claims(CLAIMS)}
     below = claims["sfddm-below-ddim"]
-    assert below["verdict"] == "contradicted"
-    assert below["counts"] == {"contradicted": 1, "inconclusive": 1}
+    assert below["verdict"] == "unsettled"
+    assert below["counts"] == {"unsettled": 1, "inconclusive": 1}
     cell = below["cells"][0]
     assert (cell["steps"], cell["seeds"], cell["images"], cell["difference"]["value"]) == (
         16,
@@ -224,7 +225,7 @@ def test_the_report_shows_verdicts_that_lead_to_their_rows(collected: Path, tmp_
     assert all(claim["statement"] in words for claim in claims.values())
     assert "has exactly the figures of DDIM ( ddim ) on the same index set, at 16, 4 steps: 8 of 8 figures" in words
     markdown = (tmp_path / "out" / "table.md").read_text()
-    assert "| ✘ contradicted | At the same number of steps, SFDDM has a lower Fréchet distance than DDIM" in markdown
+    assert "| ↯ unsettled | At the same number of steps, SFDDM has a lower Fréchet distance than DDIM" in markdown
     assert "loss of 0 before any training" in markdown
 
 
@@ -240,7 +241,7 @@ def test_verdicts_are_printed(
     printed = Console(file=StringIO(), width=220)
     print_claims(collected, claims=CLAIMS, console=printed)
     text = printed.file.getvalue()  # type: ignore[attr-defined]
-    assert "✘ contradicted" in text
+    assert "↯ unsettled" in text
     assert "paired difference +5.005" in text
     assert "cannot be compared" in text
     render([collected], tmp_path / "out", CLAIMS)

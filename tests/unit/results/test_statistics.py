@@ -32,13 +32,25 @@ def test_paired_differences_are_what_a_paired_t_test_tells_apart() -> None:
     assert (found.seeds, found.equal) == (6, False)
 
 
-def test_with_one_seed_zero_is_outside_exactly_where_the_intervals_are_apart() -> None:
-    for shift in (0.0, 1.9, 2.1, -2.1):
-        left, right = Estimate(shift, shift - 1, shift + 1), Estimate(0.0, -1.0, 1.0)
-        found = difference([(left, right)], 0.95)
-        assert found.low is not None
-        assert found.high is not None
-        assert (found.low <= 0 <= found.high) == overlap(left, right)
-        assert found.equal == (shift == 0)
+def test_one_seed_has_the_root_of_the_summed_squares_of_both_intervals() -> None:
+    left, right = Estimate(5.0, 2.0, 9.0), Estimate(1.0, 0.5, 5.0)
+    found = difference([(left, right)], 0.95, scale=2.0, offset=0.5, single=3.0)
+    assert found.value == pytest.approx(2.5)
+    # Down: 3 below the left and 2 * 4 above the right; up: 4 above the left and 2 * 0.5 below the right.
+    assert found.low == pytest.approx(2.5 - 3 * (9 + 64) ** 0.5)
+    assert found.high == pytest.approx(2.5 + 3 * (16 + 1) ** 0.5)
     assert difference([(left, Estimate(0.0, None, None))], 0.95).low is None
-    assert not overlap(left, Estimate(0.0, None, None))
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_the_p_value_is_that_of_a_paired_t_test(count: int) -> None:
+    generator = np.random.default_rng(count)
+    left, right = generator.normal(10, 1, count), generator.normal(9, 1, count)
+    pairs = [(Estimate(float(a), None, None), Estimate(float(b), None, None)) for a, b in zip(left, right, strict=True)]
+    assert difference(pairs, 0.9).p_value == pytest.approx(stats.ttest_rel(left, right).pvalue)
+
+
+def test_intervals_overlap_where_they_have_a_point_in_common() -> None:
+    for shift in (0.0, 1.9, 2.1, -2.1):
+        assert overlap(Estimate(shift, shift - 1, shift + 1), Estimate(0.0, -1.0, 1.0)) == (abs(shift) < 2)
+    assert not overlap(Estimate(0.0, -1.0, 1.0), Estimate(0.0, None, None))

@@ -109,9 +109,10 @@ def code_of(*modules: str, **options) -> str:
         give_up(str(error))
 
 
-def template_files() -> list[Path]:
-    """Return the report's templates and styles."""
-    return [file for file in ROOT.joinpath("report", "templates").rglob("*") if file.is_file()]
+def report_files() -> list[Path]:
+    """Return what the report reads of the package besides code: templates, styles, and what verdicts are widened by."""
+    templates = [file for file in ROOT.joinpath("report", "templates").rglob("*") if file.is_file()]
+    return [*templates, ROOT / "claims" / "between_trainings.json"]
 
 
 def claims_files() -> list[str]:

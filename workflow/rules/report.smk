@@ -50,7 +50,7 @@ rule report:
         mem_mb=1000,
     params:
         collected=expand(f"{RUN}/collected", experiment=EXPERIMENTS),
-        code=code_of("sfddm.report.render", files=tuple(template_files())),
+        code=code_of("sfddm.report.render", files=tuple(report_files())),
         out=subpath(output.html, parent=True),
     shell:
         "sfddm report {params.collected} --out {params.out} 2>&1 | tee -i {log}"

@@ -16,7 +16,7 @@ from sfddm.diffusion.index_sets import check_index_set, dense_indices, make_inde
 from sfddm.diffusion.process import PredictionKind
 from sfddm.diffusion.schedule import Schedule
 from sfddm.methods.options import MethodOptions, TrainingOptions
-from sfddm.objectives.terms import Batch, Loss, Networks
+from sfddm.objectives.terms import Batch, Evaluations, Loss, Networks
 from sfddm.runtime.errors import SfddmError
 from sfddm.samplers.base import Sampler, find_sampler
 
@@ -128,7 +128,11 @@ class Method(ABC):
         """Return what the training minimises, with all that only its loss needs."""
         from sfddm.objectives.objective import Objective
 
-        return Objective(student, teacher, self.loss)
+        return Objective(student, teacher, self.loss, evaluations=self.evaluations(training))
+
+    def evaluations(self, training: Training) -> Evaluations:
+        """Return how often one training asks student and teacher; one that asks otherwise than once each says so."""
+        return Evaluations()
 
     def index_set(self, steps: int) -> tuple[int, ...]:
         """Return the teacher's indices that ``steps`` sampling steps visit, increasing.

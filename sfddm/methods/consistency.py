@@ -76,8 +76,12 @@ class Consistency(Method):
         """Keep a moving average of the student, which gives the target."""
         from sfddm.objectives.objective import Objective
 
-        asked = Evaluations(teacher=2)  # the teacher's step and the target
-        return Objective(student, teacher, self.loss, evaluations=asked, average_decay=self.options.target_decay)
+        asked, decay = self.evaluations(training), self.options.target_decay
+        return Objective(student, teacher, self.loss, evaluations=asked, average_decay=decay)
+
+    def evaluations(self, training: Training) -> Evaluations:
+        """Ask the teacher for its step, and the moving average for the target."""
+        return Evaluations(teacher=2)
 
     def loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
         """Return || f(x_{n+1}, t_{n+1}) - f_target(x_n, t_n) ||^2, where the teacher's DDIM step led from n + 1 to n.

@@ -117,7 +117,7 @@ class MultiStudent(Method):
         from sfddm.objectives.objective import Objective
 
         if training.stage == "tsm":
-            return Objective(student, teacher, score_matching_loss, evaluations=self._evaluations())
+            return Objective(student, teacher, score_matching_loss, evaluations=self.evaluations(training))
         auxiliary = ModuleDict({"fake": copy.deepcopy(teacher.denoiser).requires_grad_(True)})
         if training.stage == "adm":
             auxiliary["critic"] = Critic(teacher.denoiser.network.bottleneck_width)
@@ -125,13 +125,14 @@ class MultiStudent(Method):
             student,
             teacher,
             self.loss,
-            evaluations=self._evaluations(),
+            evaluations=self.evaluations(training),
             auxiliary=auxiliary,
             auxiliary_rate=self.options.fake_learning_rate_factor,
             draws=("match", "fake"),
         )
 
-    def _evaluations(self) -> Evaluations:
+    def evaluations(self, training: Training) -> Evaluations:
+        """Ask G and mu_fake in every step, mu_real and mu_fake again, and G for a pair, in the student's own steps."""
         ratio = self.options.fake_ratio
         return Evaluations(student=2 + (self.options.regression_weight > 0) / ratio, teacher=2 / ratio)
 

@@ -92,11 +92,11 @@ class OneToMany(Method):
 
     def objective(self, training: Training, student: Denoiser, teacher: FrozenDenoiser) -> Objective:
         """Learn a linear map from the student's features to the teacher's, where features are compared."""
-        from sfddm.objectives.objective import Objective
-
         if not self.options.feature_weight:
-            return Objective(student, teacher, self.loss)
+            return super().objective(training, student, teacher)
         from torch.nn import ModuleDict
+
+        from sfddm.objectives.objective import Objective
 
         ours, theirs = student.network, teacher.denoiser.network
         projection = ours.linear_map(ours.feature_width, theirs.feature_width)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -34,6 +35,12 @@ class TrainingOptions(Strict):
     #: Share of labels replaced by "no class", so that a class-conditional network also learns to do without one.
     label_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
+
+
+def step_count(options: TrainingOptions, images: int) -> int:
+    """Return the number of steps that see at least ``options.images``, or ``options.epochs`` times all ``images``."""
+    wanted = options.images or ceil((options.epochs or 0) * images)
+    return ceil(wanted / options.batch_size)
 
 
 class MethodOptions(Strict):

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sfddm.diffusion.draws import Draws
-    from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
-    from sfddm.objectives.objective import Objective
+    from sfddm.networks.denoiser import FrozenDenoiser
 
 
 class ProgressiveOptions(MethodOptions):
@@ -71,11 +70,9 @@ class Progressive(Method):
         )
         return self.plan_of(steps, *folds)
 
-    def objective(self, training: Training, student: Denoiser, teacher: FrozenDenoiser) -> Objective:
+    def evaluations(self, training: Training) -> Evaluations:
         """Ask the teacher for two steps."""
-        from sfddm.objectives.objective import Objective
-
-        return Objective(student, teacher, self.loss, evaluations=Evaluations(teacher=2))
+        return Evaluations(teacher=2)
 
     def loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
         """Return max(1, SNR) || x_target - x_student(z_t) ||^2 (Algorithm 2, with the truncated-SNR weight).

@@ -10,8 +10,6 @@ from sfddm.objectives.terms import Batch, Evaluations, Loss, Networks
 
 if TYPE_CHECKING:
     from sfddm.diffusion.draws import Draws
-    from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
-    from sfddm.objectives.objective import Objective
 
 
 class Scratch(Method):
@@ -25,11 +23,9 @@ class Scratch(Method):
         """One training; the teacher lends its architecture and its schedule, nothing else."""
         return self.plan_of(steps, self.training(str(steps), self.index_set(steps), initialisation="random"))
 
-    def objective(self, training: Training, student: Denoiser, teacher: FrozenDenoiser) -> Objective:
+    def evaluations(self, training: Training) -> Evaluations:
         """Ask the student alone."""
-        from sfddm.objectives.objective import Objective
-
-        return Objective(student, teacher, self.loss, evaluations=Evaluations(student=1, teacher=0))
+        return Evaluations(student=1, teacher=0)
 
     def loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
         """Return the denoising loss at the student's own steps."""

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sfddm.diffusion.draws import Draws
-    from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
-    from sfddm.objectives.objective import Objective
+    from sfddm.networks.denoiser import FrozenDenoiser
 
 
 class TrajectoryOptions(MethodOptions):
@@ -51,11 +50,9 @@ class Trajectory(Method):
         index_set, start = self.index_set(steps), self.options.initialisation
         return self.plan_of(steps, self.training(str(steps), index_set, initialisation=start))
 
-    def objective(self, training: Training, student: Denoiser, teacher: FrozenDenoiser) -> Objective:
+    def evaluations(self, training: Training) -> Evaluations:
         """Ask the teacher once for each sub-step."""
-        from sfddm.objectives.objective import Objective
-
-        return Objective(student, teacher, self.loss, evaluations=Evaluations(teacher=self.options.substeps))
+        return Evaluations(teacher=self.options.substeps)
 
     def loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
         """Return max(1, SNR) || x_target - x_student(x_t) ||^2, the larger of the errors in x0 and in noise."""

@@ -97,6 +97,10 @@ class Sampler(ABC):
                 f"sampler: {' or '.join(takers)}"
             )
 
+    def evaluations(self, steps: int) -> int:
+        """Return how often an image's walk of ``steps`` steps asks the model; a sampler that asks otherwise says so."""
+        return steps
+
     @abstractmethod
     def sample(self, walk: Walk, x: Tensor) -> Tensor:
         """Return the images (B, C, H, W) that the noise ``x`` (B, C, H, W) leads to; in [-1, 1] where it clips."""

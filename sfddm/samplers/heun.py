@@ -23,6 +23,10 @@ class Heun(Sampler):
     name = "heun"
     title = "Heun"
 
+    def evaluations(self, steps: int) -> int:
+        """Two a step, one in the last."""
+        return 2 * steps - 1
+
     def sample(self, walk: Walk, x: Tensor) -> Tensor:
         """Two evaluations a step, one in the last: 2 T' - 1."""
         for k in walk.positions:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sfddm.diffusion.draws import Draws
 from sfddm.diffusion.randomness import dropped, training_noise
-from sfddm.methods.options import TrainingOptions
+from sfddm.methods.options import TrainingOptions, step_count
 from sfddm.objectives.objective import Objective
 from sfddm.objectives.terms import Batch
 from sfddm.runtime.errors import SfddmError
@@ -46,12 +46,6 @@ class TrainingResult:
     steps: int
     images_seen: int
     seconds: float
-
-
-def step_count(options: TrainingOptions, images: int) -> int:
-    """Return the number of steps that see at least ``options.images``, or ``options.epochs`` times all ``images``."""
-    wanted = options.images or math.ceil((options.epochs or 0) * images)
-    return math.ceil(wanted / options.batch_size)
 
 
 def learning_rate(options: TrainingOptions, step: int, total: int) -> float:

@@ -287,6 +287,7 @@ def test_the_evaluations_of_the_card_are_those_that_the_loss_makes(name: str, op
         for step in range(steps):
             loss_of(objective, training, *batch(training), step=step)
     asked = objective.evaluations
+    assert asked == method.evaluations(training), "which a plan counts with"
     assert counted.total() == 4 * steps * (asked.student + asked.teacher)
     if objective.average is None and "fake" not in objective.auxiliary:
         assert counted[student.network] == 4 * steps * asked.student

@@ -116,6 +116,7 @@ def test_evaluations_are_counted(name: str, steps: int) -> None:
     with torch.no_grad():
         sample(teacher, IRREGULAR[-steps:], find_sampler(name)(), x, lambda k: x)
     assert teacher.evaluations == 3 * (2 * steps - 1 if name == "heun" else steps)
+    assert teacher.evaluations == 3 * find_sampler(name)().evaluations(steps), "which a plan counts with"
 
 
 def test_guidance_counts_twice_and_views_share_the_count() -> None:

@@ -11,7 +11,6 @@ import numpy as np
 
 from sfddm.data.store import open_store
 from sfddm.evaluation.measurements.base import find_measurement
-from sfddm.methods.base import Plan
 from sfddm.report.pictures import Images
 from sfddm.report.points import are_points
 from sfddm.results.costs import Card, Sampling
@@ -23,6 +22,7 @@ from sfddm.results.score import Score
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_file
 from sfddm.spec.experiment import Spec
+from sfddm.spec.facts import row_facts, row_of
 
 #: Images, points and interpolated paths of each row that are kept for the report.
 KEPT_IMAGES, KEPT_POINTS, KEPT_PATHS = 64, 1024, 2
@@ -58,7 +58,7 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
         teacher = read_result(runs / f"seed-{seed}" / "teacher" / "model" / "card.json", Card, "train")
         found.cards.append(teacher)
         for row, steps in spec.rows():
-            _gather_row(spec, runs / f"seed-{seed}" / row, _whose(spec, row, steps, seed), teacher, found)
+            _gather_row(spec, runs / f"seed-{seed}" / row, row_of(spec, row, steps, seed), teacher, found)
     found.kept[REAL] = _kept(open_store(runs / "data" / spec.evaluation.reference_split).images)
     baseline = read_result(runs / "reference" / "score.json", Score, "reference")
     facts = {"experiment": spec.name, "method": REAL, "role": "real", "title": "Real against real"}
@@ -76,37 +76,21 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
     write_result(out / "metrics.json", collected)
 
 
-def _whose(spec: Spec, row: str, steps: int, seed: int) -> RowOf:
-    method = spec.method(row)
-    return RowOf(
-        experiment=spec.name,
-        method=row,
-        role="teacher" if method.is_reference else "method",
-        title=method.row_title(steps),
-        steps=steps,
-        seed=seed,
-    )
-
-
 def _gather_row(spec: Spec, folder: Path, whose: RowOf, teacher: Card, found: _Gathered) -> None:
     """Read the files of one row; measurements that were not asked for, or not made, are left out."""
-    row, steps, method = whose.method, whose.steps, spec.method(whose.method)
-    plan, place = method.plan(steps), folder / f"steps-{steps}"
+    row, steps = whose.method, whose.steps
+    plan, place = spec.plan(row, steps), folder / f"steps-{steps}"
     names = [training.name for training in plan.trainings]
     trained = [read_result(folder / f"fold-{name}" / "card.json", Card, "distill") for name in names]
     found.cards.extend(trained)
     sampling = read_result(place / "samples.json", Sampling, "sample")
     images = _first_samples(place / "samples.npy", sampling.images)
     found.kept[f"{row}/{steps}/{whose.seed}"] = images
-    facts = vars(whose) | {
-        "method_name": method.name,
-        "index_set": plan.index_set or read_result(place / "index_set.json", FoundIndexSet, "index-set").index_set,
-        "starts_as_teacher": _starts_as_teacher(plan),
-        "options": spec.methods[row].model_dump(mode="json"),
-        **_training_costs([teacher] if whose.role == "teacher" else trained),
-        "folds": len(trained),
-        **_sampling_costs(sampling, (trained or [teacher])[-1]),
-    }
+    facts = row_facts(spec, row, steps, whose.seed)
+    if plan.index_set is None:
+        facts["index_set"] = read_result(place / "index_set.json", FoundIndexSet, "index-set").index_set
+    facts |= _training_costs([teacher] if whose.role == "teacher" else trained)
+    facts |= _sampling_costs(sampling, (trained or [teacher])[-1])
     score = read_result(place / "score.json", Score, "evaluate")
     found.rows.extend(_rows_of(score, facts))
     if score.by_class:
@@ -131,16 +115,6 @@ def _gather_measurement(name: str, place: Path, whose: RowOf, facts: dict[str, A
         found.kept.update({f"{prefix}/{name}": paths[:KEPT_PATHS] for name, paths in strips.items()})
     elif find_measurement(name).template is None:
         found.rows.extend(_rows_of(read_result(file, Measured, "measure"), facts))
-
-
-def _starts_as_teacher(plan: Plan) -> bool:
-    """Say whether every training starts with the teacher's weights and is told the teacher's own indices."""
-    return bool(plan.trainings) and all(
-        training.start is None
-        and training.initialisation == "teacher"
-        and training.conditioning in (None, training.index_set)
-        for training in plan.trainings
-    )
 
 
 def _training_costs(cards: list[Card]) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from sfddm.runtime.errors import SfddmError
 IndexSetKind = Literal["uniform", "uniform-released", "linspace", "quadratic", "concentrated", "angle", "gits"]
 #: Steps of the dense path of the teacher among which "gits" chooses.
 DENSE_STEPS = 60
+#: How many of the teacher's paths GITS looks at.
+GITS_PATHS = 256
 
 
 def check_index_set(index_set: tuple[int, ...], timesteps: int) -> None:

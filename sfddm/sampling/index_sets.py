@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sfddm.diffusion.index_sets import cheapest_path, dense_indices
+from sfddm.diffusion.index_sets import GITS_PATHS, cheapest_path, dense_indices
 from sfddm.diffusion.process import Prediction
 from sfddm.diffusion.randomness import derived_seed, initial_noise, sample_labels
 from sfddm.diffusion.schedule import Float64
@@ -29,7 +29,6 @@ from sfddm.samplers.base import Walk
 from sfddm.samplers.ipndm import IPNDM
 from sfddm.sampling.sections import RowSampling
 
-SAMPLES = 256
 COEFFICIENT = 1.15
 #: Not the evaluation's noise: an index set must not be fitted to the noise it is judged on.
 _STREAM = "gits"
@@ -68,21 +67,21 @@ def write_found_index_set(stage: RowSampling, model: Path, out: Path, *, device:
         raise SfddmError(f"{model}: index_set gits needs a model at all {teacher.steps.timesteps} steps of the teacher")
     teacher.to(device).eval()
     dense = dense_indices(teacher.steps.timesteps, stage.steps)
-    labels = sample_labels(0, SAMPLES, teacher.classes)
-    costs, size = np.zeros((len(dense) + 1, len(dense) + 1)), min(stage.batch_size, SAMPLES)
-    for first in range(0, SAMPLES, size):
-        count = min(size, SAMPLES - first)
+    labels = sample_labels(0, GITS_PATHS, teacher.classes)
+    costs, size = np.zeros((len(dense) + 1, len(dense) + 1)), min(stage.batch_size, GITS_PATHS)
+    for first in range(0, GITS_PATHS, size):
+        count = min(size, GITS_PATHS - first)
         x = torch.from_numpy(initial_noise(derived_seed(stage.seed, _STREAM), first, count, stage.shape)).to(device)
         classes = None if teacher.classes is None else torch.from_numpy(labels[first : first + count]).to(device)
         costs += jump_costs(teacher.given(classes, stage.guidance_scale), dense, x, stage.sampler.clip) * count
-    costs /= SAMPLES
+    costs /= GITS_PATHS
     nodes = cheapest_path(costs, stage.steps, COEFFICIENT)
     jumps = [costs[i, j] for i, j in pairwise(nodes)]
     found = FoundIndexSet(
         index_set=tuple(dense[-1 - node] for node in reversed(nodes[:-1])),
         cost=float(sum(jump * COEFFICIENT**i for i, jump in enumerate(jumps))),
         chosen_from=dense,
-        samples=SAMPLES,
+        samples=GITS_PATHS,
         coefficient=COEFFICIENT,
         model=card["depends_on"],
     )

@@ -37,6 +37,12 @@ _RANGES = {
     "feature_distance_teacher": (0.0, np.inf),
     "l1_teacher": (0.0, 2.0),
 }
+_LABELS = {
+    "psnr_teacher": "PSNR to the teacher (dB)",
+    "ssim_teacher": "SSIM to the teacher",
+    "feature_distance_teacher": "Distance to the teacher, {extractor} features",
+    "l1_teacher": "L1 distance to the teacher",
+}
 METRICS = tuple(_RANGES)
 _COVERS = (
     "variation of the images with the sampling noise, given one student, one teacher and this number of images; the "
@@ -49,6 +55,14 @@ class Agreement(Measurement):
 
     name = "agreement"
     needs = ("samples", "teacher_samples")
+
+    @classmethod
+    def labels(cls, section: Samples) -> dict[str, str]:
+        """Return the labels of the figures, then those of their controls."""
+        extractor = find_extractor(section.extractor)
+        known = _LABELS if not extractor.for_points else {"l1_teacher": _LABELS["l1_teacher"]}
+        labels = {metric: text.format(extractor=extractor.title) for metric, text in known.items()}
+        return labels | {f"{metric}{CONTROL}": f"{label}, other noise" for metric, label in labels.items()}
 
     def measure(self, inputs: Inputs) -> tuple[Measured, Arrays]:
         """Return each figure, then its control."""
@@ -69,23 +83,22 @@ def agreement_rows(
     ``samples`` and ``teacher`` are (N, H, W, C) uint8, image k of both from noise k, ``features`` (N, D) of both; None
     for points, of which ``l1_teacher`` is the only metric.
     """
-    blocks, title, rows = Blocks(len(samples), section.blocks), find_extractor(section.extractor).title, []
+    blocks, labels, rows = Blocks(len(samples), section.blocks), Agreement.labels(section), []
     for suffix, shift in (("", 0), (CONTROL, -1)):
         images = np.roll(teacher, shift, axis=0)
-        figures = [("l1_teacher", "L1 distance to the teacher", l1_of_pairs(samples, images))]
+        figures = [("l1_teacher", l1_of_pairs(samples, images))]
         if features is not None:
             distances = distance_of_pairs(features[0], np.roll(features[1], shift, axis=0))
             figures = [
-                ("psnr_teacher", "PSNR to the teacher (dB)", psnr_of_pairs(samples, images)),
-                ("ssim_teacher", "SSIM to the teacher", ssim_of_pairs(samples, images)),
-                ("feature_distance_teacher", f"Distance to the teacher, {title} features", distances),
+                ("psnr_teacher", psnr_of_pairs(samples, images)),
+                ("ssim_teacher", ssim_of_pairs(samples, images)),
+                ("feature_distance_teacher", distances),
                 *figures,
             ]
-        for metric, label, values in figures:
+        for metric, values in figures:
             mean = blocks.mean(values)
             low, high = interval(mean, blocks, section.confidence, *_RANGES[metric])
-            shown = f"{label}, other noise" if suffix else label
-            rows.append(Figure(metric + suffix, shown, mean.value, low, high))
+            rows.append(Figure(metric + suffix, labels[metric + suffix], mean.value, low, high))
     return tuple(rows)
 
 

@@ -87,6 +87,11 @@ class Measurement(ABC):
     for_points: ClassVar[bool] = True  # whether it takes points in the plane, too
     template: ClassVar[str | None] = None  # of the report; None: its figures go into the report's tables
 
+    @classmethod
+    def labels(cls, section: Any) -> dict[str, str]:
+        """Return the label of each figure that it gives, by its name, so that a plan knows them; {}: not known."""
+        return {}
+
     @abstractmethod
     def measure(self, inputs: Inputs) -> tuple[Any, Arrays]:
         """Return a dataclass of ``sfddm/results``, which becomes the JSON file, and arrays by name."""

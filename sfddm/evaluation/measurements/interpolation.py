@@ -31,6 +31,7 @@ from sfddm.evaluation.reference import load_reference
 from sfddm.evaluation.sections import Section
 from sfddm.extractors.base import Features, extract_features
 from sfddm.results.measurements import Interpolation, PathFigure
+from sfddm.results.styles import REALISM
 from sfddm.samplers.base import sample
 from sfddm.samplers.ddim import DDIM
 from sfddm.sampling.sections import RowSampling
@@ -99,6 +100,11 @@ class NoiseInterpolation(Measurement):
     every_seed = False
     for_points = False
     template = "interpolation.html"
+
+    @classmethod
+    def labels(cls, section: Paths) -> dict[str, str]:
+        """Return the label of each kind of the student's paths, in the figure that claims can speak of."""
+        return dict.fromkeys(("linear", "spherical", "cross-fade"), _METRICS[REALISM][0])
 
     def measure(self, inputs: Inputs) -> tuple[Interpolation, Arrays]:
         """Return the figures and the strips; the models must stand for the row's steps."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sfddm.commands import options as arg
+from sfddm.commands.plan import plan
 from sfddm.commands.stage import stage
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.outputs import check_outputs, paths_in
@@ -29,6 +30,7 @@ spec_app = typer.Typer(
     help="Check a spec, show it with every default filled in, or print the schema.", no_args_is_help=True
 )
 app.add_typer(spec_app, name="spec")
+app.command()(plan)
 
 
 @spec_app.command("check")
@@ -68,8 +70,7 @@ def methods(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = 
     if as_json:
         return print(json.dumps(rows, indent=2))
     width = max(len(row["name"]) for row in rows)
-    for row in rows:
-        print(f"{row['name']:{width}}  {row['title']}: {row['reference']}")
+    print(*(f"{row['name']:{width}}  {row['title']}: {row['reference']}" for row in rows), sep="\n")
 
 
 @app.command()
@@ -322,8 +323,7 @@ def provenance(
     """Print what a result depends on: spec, code and inputs."""
     from sfddm.records.origin import describe_origin
 
-    for line in describe_origin(file, why):
-        print(line)
+    print(*describe_origin(file, why), sep="\n")
 
 
 def main() -> None:

@@ -146,7 +146,7 @@ class Costs:
 def total(trainings: Iterable[TrainingCost], value: str) -> float | None:
     """Return the sum of ``images`` or ``evaluations``; None where one of them is not known."""
     values = [getattr(training, value) for training in trainings]
-    return None if None in values else sum(values)
+    return None if None in values else float(sum(values))
 
 
 def networks_of(spec: Spec, row: str) -> Networks:

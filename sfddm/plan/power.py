@@ -9,9 +9,8 @@ from math import sqrt
 from sfddm.claims.figures import FigureOverSeeds
 from sfddm.claims.power import smallest_shown
 from sfddm.plan.records import Record
-from sfddm.results.rows import Row
 from sfddm.results.statistics import t_quantile
-from sfddm.results.verdicts import Cell
+from sfddm.results.verdicts import Cell, RowLink
 
 
 @dataclass(frozen=True)
@@ -25,9 +24,9 @@ class Shown:
 def smallest_difference(cell: Cell, records: Sequence[Record], data: str, confidence: float) -> Shown | None:
     """Return the smallest difference that a comparison with as many seeds as the planned one would show.
 
-    Both rows must have been measured by the first record of the same data that has them, at the same number of
-    images. With several planned seeds the scatter of the paired difference from seed to seed is the record's; with one
-    it is that of the scores' own intervals, widened for a single training.
+    The scatter is that of the first record of the same data that has both rows, at the same number of images. With one
+    planned seed it is what the scores' own intervals state, widened for a single training; with several that of the
+    paired difference from seed to seed, of a record with several seeds where there is one.
 
     Args:
         cell: a planned comparison.
@@ -35,31 +34,29 @@ def smallest_difference(cell: Cell, records: Sequence[Record], data: str, confid
         data: the label of the images.
         confidence: of the planned intervals, in (0, 1).
     """
-    for record in records:
-        sides = _sides(cell, record) if record.data == data else []
-        if len(sides) == 2 and (error := _error(*sides, cell.seeds)) is not None:
+    several = cell.seeds > 1
+    alike = [record for record in records if record.data == data]
+    for record in sorted(alike, key=lambda one: (len(one.part.seeds) > 1) != several):
+        left, right = _sides(cell, record)
+        if left and right and (error := _error(left, right, cell.seeds)):
             of_one, degrees = error
             return Shown(smallest_shown(of_one / sqrt(cell.seeds), degrees, confidence), record.name)
     return None
 
 
-def _sides(cell: Cell, record: Record) -> list[FigureOverSeeds]:
-    """Return the record's figures of the rows of a comparison."""
-    found = []
-    for link in cell.rows:
-        matches = (
-            figure
-            for figure in record.figures
-            if (figure.first.method, figure.first.steps, figure.first.metric) == (link.method, link.steps, link.metric)
-            and _alike(figure.first, cell)
-            and figure.images == cell.images
-        )
-        found += [next(matches, None)]
-    return [figure for figure in found if figure is not None]
+def _sides(cell: Cell, record: Record) -> tuple[FigureOverSeeds | None, FigureOverSeeds | None]:
+    """Return the record's figures of the two rows of a comparison, None for one that it does not have."""
+    sides = [_figure(link, cell, record) for link in cell.rows]
+    return (sides[0], sides[1]) if len(sides) == 2 else (None, None)
 
 
-def _alike(row: Row, cell: Cell) -> bool:
-    return cell.extractor is None or row.protocol.get("extractor") == cell.extractor
+def _figure(link: RowLink, cell: Cell, record: Record) -> FigureOverSeeds | None:
+    for figure in record.figures:
+        row, extractor = figure.first, figure.first.protocol.get("extractor")
+        same_row = (row.method, row.steps, row.metric) == (link.method, link.steps, link.metric)
+        if same_row and cell.extractor in (None, extractor) and cell.images == figure.images:
+            return figure
+    return None
 
 
 def _error(left: FigureOverSeeds, right: FigureOverSeeds, seeds: int) -> tuple[float, int] | None:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sfddm.claims.figures import FigureOverSeeds, Figures
-from sfddm.plan.costs import Networks, SamplingCost, TrainingCost, networks_of
+from sfddm.plan.costs import Networks, TrainingCost, networks_of
 from sfddm.results.metrics import NAMES, read_metrics
 from sfddm.results.rows import Collected, Row
 from sfddm.runtime.errors import SfddmError
@@ -105,10 +105,10 @@ def training_rate(records: Sequence[Record], training: TrainingCost) -> Rate | N
     return None
 
 
-def sampling_rate(records: Sequence[Record], sampling: SamplingCost) -> Rate | None:
+def sampling_rate(records: Sequence[Record], networks: Networks) -> Rate | None:
     """Return how long sampling took for each network evaluation of one image; None: nowhere recorded."""
     for record in records:
-        rows = [row for row, networks in record.rows if networks.student == sampling.networks.student]
+        rows = [row for row, measured in record.rows if measured.student == networks.student]
         if rate := _rate([(row.sample_seconds_per_image, row.nfe) for row in rows], record, "network"):
             return rate
     return None

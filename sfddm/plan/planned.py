@@ -1,0 +1,114 @@
+"""All that can be said of a spec before it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sfddm.claims.load import CLAIMS_FOLDER, load_claims
+from sfddm.plan.costs import Costs
+from sfddm.plan.decidable import Decidable, decidable
+from sfddm.plan.power import Shown, smallest_difference
+from sfddm.plan.records import RECORDS_FOLDER, Record, of_shape, read_records
+from sfddm.plan.rows import extractors_of
+from sfddm.plan.stages import Stage, stages_of, unrecorded
+from sfddm.spec.experiment import Spec
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a run of a spec would decide, and what it would cost.
+
+    Attributes:
+        claims: what a run would say of each claim.
+        shown: for a claim's id the smallest difference that each of its comparisons would show, None where no record
+            tells it.
+        stages: what each stage costs.
+        without_speed: the rows whose trainings no record tells the speed of.
+    """
+
+    spec: Spec
+    claims: tuple[Decidable, ...]
+    shown: dict[str, tuple[Shown | None, ...]]
+    stages: tuple[Stage, ...]
+    without_speed: tuple[str, ...]
+
+    @property
+    def evaluations(self) -> float | None:
+        """Network evaluations of all stages; None where the length of a training is not known."""
+        return _sum([stage.evaluations for stage in self.stages if stage.name != "evaluate"])
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds of all stages but the scores, whose speed no record tells; None where another's is not recorded."""
+        return _sum([stage.seconds for stage in self.stages if stage.name != "evaluate"])
+
+    def of_kind(self, kind: str) -> list[Decidable]:
+        """Return the claims that figures or tests decide, or that nothing can ("no")."""
+        return [claim for claim in self.claims if claim.kind == kind]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        return {
+            "experiment": self.spec.name,
+            "seeds": list(self.spec.seeds),
+            "extractors": list(extractors_of(self.spec)),
+            "claims": [_claim_json(claim, self.shown[claim.claim.id]) for claim in self.claims],
+            "stages": [asdict(stage) for stage in self.stages],
+            "network_evaluations": self.evaluations,
+            "seconds": self.seconds,
+            "without_recorded_speed": list(self.without_speed),
+        }
+
+
+def plan_of(
+    spec: Spec, stored: int | None = None, claims: Path = CLAIMS_FOLDER, records: Path = RECORDS_FOLDER
+) -> Planned:
+    """Return what a run of a spec would decide, and what it would cost.
+
+    Args:
+        spec: the experiment.
+        stored: number of training images, for trainings whose length is in epochs; None: not known.
+        claims: the folder of claims.
+        records: the folder of published records; it may be missing.
+
+    Raises:
+        SfddmError: a file of claims, or a record, is broken.
+    """
+    known = read_records(records)
+    found = decidable(spec, load_claims(claims), stored)
+    shown = {one.claim.id: _shown(spec, one, known) for one in found}
+    alike, costs = of_shape(known, spec), Costs(spec, stored)
+    without = tuple(unrecorded(costs, alike))
+    return Planned(spec, tuple(found), shown, tuple(stages_of(spec, costs, alike)), without)
+
+
+def _shown(spec: Spec, claim: Decidable, records: Sequence[Record]) -> tuple[Shown | None, ...]:
+    data, confidence = spec.data.label, spec.evaluation.confidence
+    cells = [one.cell for one in claim.comparisons]
+    return tuple(smallest_difference(c, records, data, confidence) if c.difference else None for c in cells)
+
+
+def _claim_json(claim: Decidable, shown: Sequence[Shown | None]) -> dict[str, Any]:
+    comparisons = [
+        {
+            "rows": [[row.method, row.steps] for row in one.cell.rows],
+            "metric": one.cell.metric,
+            "seeds": one.cell.seeds,
+            "widened": one.widened,
+            "extractors": one.extractors,
+            "verdicts": list(one.verdicts),
+            "may_turn": one.turns,
+            "strength": one.strength,
+            "smallest_difference": difference and asdict(difference),
+        }
+        for one, difference in zip(claim.comparisons, shown, strict=True)
+    ]
+    return {"id": claim.claim.id, "decided_by": claim.kind, "because": claim.because, "comparisons": comparisons}
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None

@@ -1,0 +1,81 @@
+"""The plan asks the claims' own tests, so that it finds the comparisons that a finished run made."""
+
+from pathlib import Path
+
+import pytest
+from support.report_runs import make_spec
+
+from sfddm.claims import evaluate_claims, load_claims
+from sfddm.plan.decidable import Decidable, decidable
+from sfddm.plan.planned import plan_of
+from sfddm.results.metrics import read_metrics
+from sfddm.spec.load import load_spec
+
+RECORDS = Path("reports/records")
+SPECS = sorted(path.stem for path in Path("params").glob("*.yaml"))
+WIDENED = "single training: interval widened 2.4 times"
+
+
+@pytest.mark.parametrize("record", sorted(path.name for path in RECORDS.iterdir()))
+def test_the_plan_finds_the_comparisons_of_the_record(record: str) -> None:
+    claims = load_claims()
+    planned = decidable(load_spec(RECORDS / record / "spec.yaml"), claims)
+    verdicts = evaluate_claims(read_metrics(RECORDS / record), claims)
+    assert sum(one.kind == "figures" for one in planned) == sum(bool(verdict.cells) for verdict in verdicts) > 0
+    for one, verdict in zip(planned, verdicts, strict=True):
+        tested = [cell for cell in verdict.cells if cell.verdict != "not tested"]
+        assert len(one.comparisons) == len(tested), one.claim.id
+        assert [c.cell.seeds for c in one.comparisons] == [cell.seeds for cell in tested], one.claim.id
+        assert [c.cell.trained for c in one.comparisons] == [cell.trained for cell in tested], one.claim.id
+        for comparison, cell in zip(one.comparisons, tested, strict=True):
+            if cell.verdict != "inconclusive" and not comparison.counted and cell.difference:
+                assert cell.verdict in comparison.verdicts, one.claim.id
+        if one.kind == "no":
+            assert one.because == verdict.because
+
+
+def test_counts_are_known_before_the_run() -> None:
+    by_id = of_digits()
+    assert by_id["sfddm-one-fold"].strengths == {"counted: reproduced": 6}
+    # Progressive takes 1, 2 and 3 folds to 16, 8 and 4 steps: SFDDM's one is not fewer at 16.
+    assert by_id["sfddm-fewer-folds"].strengths == {"counted: contradicted": 1, "counted: reproduced": 2}
+
+
+def test_it_says_what_one_training_and_one_budget_cannot_show() -> None:
+    by_id = of_digits()
+    one = "one training budget"
+    assert by_id["sfddm-below-ddim"].strengths == {f"{WIDENED}; {one}: a contradiction would be unsettled": 3}
+    assert by_id["sfddm-below-progressive"].strengths == {f"{WIDENED}; {one}: either verdict would be unsettled": 3}
+    assert by_id["ddim-more-steps"].strengths == {"a single training": 1}, "nothing is trained besides the teacher"
+    assert by_id["sfddm-alphas"].kind == "tests"
+    assert (by_id["sfddm-interpolation"].kind, by_id["msd-text-to-image"].kind) == ("no", "no")
+
+
+def test_several_seeds_are_not_widened() -> None:
+    spec = load_spec("digits").model_copy(update={"seeds": (0, 1, 2)})
+    one = next(one for one in decidable(spec, load_claims()) if one.claim.id == "sfddm-below-ddim")
+    assert one.strengths == {"3 trainings; one training budget: a contradiction would be unsettled": 3}
+    assert {comparison.widened for comparison in one.comparisons} == {1.0}
+
+
+def test_rows_of_equal_cost_are_those_whose_trainings_ask_as_often() -> None:
+    """Progressive takes three folds of three evaluations an image; SFDDM takes two for each of 4.5 times the images."""
+    for images, comparisons in ((512, 0), (512 * 9 // 2, 1)):
+        methods = {"progressive": {"start": 32}, "sfddm": {"training": {"images": images}}}
+        spec = make_spec(methods=methods, steps=[4], students={"images": 512})
+        found = {one.claim.id: one for one in decidable(spec, load_claims())}
+        assert len(found["sfddm-below-progressive-at-equal-cost"].comparisons) == comparisons
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SPECS)
+def test_every_spec_has_a_plan(name: str, tmp_path: Path) -> None:
+    planned = plan_of(load_spec(name), records=tmp_path / "none")
+    assert {one.kind for one in planned.claims} == {"figures", "tests", "no"}
+    assert [stage.name for stage in planned.stages if stage.name in ("train", "sample", "evaluate")]
+    assert planned.seconds is None, "without records there are no speeds"
+
+
+def of_digits() -> dict[str, Decidable]:
+    spec = load_spec(RECORDS / "digits-cpu" / "spec.yaml")
+    return {one.claim.id: one for one in decidable(spec, load_claims())}

@@ -10,6 +10,7 @@ from pydantic import Field, SerializeAsAny, field_validator
 from sfddm.claims.figures import Figures
 from sfddm.claims.kinds.base import ClaimTest
 from sfddm.claims.published import Published
+from sfddm.claims.setting import Setting, graded
 from sfddm.results.rows import Collected
 from sfddm.results.verdicts import Verdict
 from sfddm.runtime.errors import SfddmError
@@ -18,7 +19,10 @@ from sfddm.runtime.strict import Strict
 
 
 class Claim(Strict):
-    """One claim of a paper. ``section`` None: our sources do not say where the paper makes it."""
+    """One claim of a paper.
+
+    ``section`` None: our sources do not say where the paper makes it. ``setting``: at what scale the paper makes it.
+    """
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     paper: str
@@ -28,6 +32,7 @@ class Claim(Strict):
     test: SerializeAsAny[ClaimTest]
     published: tuple[Published, ...] = ()
     note: str | None = None
+    setting: Setting = Setting()
 
     @field_validator("test", mode="before")
     @classmethod
@@ -48,7 +53,7 @@ class Claim(Strict):
             source=f"{self.reference}, {self.section}" if self.section else self.reference,
             verdict=word,
             because=because,
-            cells=tuple(cells),
+            cells=tuple(graded(cell, self.setting, figures) for cell in cells),
             published=tuple(published.compared(figures) for published in self.published),
             tested=self.test.describe(),
         )

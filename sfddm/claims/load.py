@@ -1,4 +1,7 @@
-"""Claims from ``params/claims/``: one YAML file for each paper, with the keys paper, reference and claims."""
+"""Claims from ``params/claims/``: one YAML file for each paper, with the keys paper, reference and claims.
+
+``setting``, at the top of a file, is that of all its claims which have none of their own.
+"""
 
 from __future__ import annotations
 
@@ -42,9 +45,9 @@ def _read(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SfddmError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
-    keys = set(content) - {"order"} if isinstance(content, dict) else set()
+    keys = set(content) - {"order", "setting"} if isinstance(content, dict) else set()
     if keys != _KEYS or not isinstance(content["claims"], list) or not isinstance(content.get("order", 0), int):
-        allowed = "paper, reference and claims (a list), may have order (a number), and no others"
+        allowed = "paper, reference and claims (a list), may have order (a number) and setting, and no others"
         raise SfddmError(f"{path}: must have the keys {allowed}")
     return dict(content)
 
@@ -53,7 +56,8 @@ def _claim(path: Path, position: int, content: dict[str, Any], item: Any) -> Cla
     name = item.get("id", position) if isinstance(item, dict) else position
     if not isinstance(item, dict) or {"paper", "reference"} & set(item):
         raise SfddmError(f"{path}: claims.{name}: must be a mapping; paper and reference stand at the top of the file")
+    shared = {key: content[key] for key in ("paper", "reference", "setting") if key in content}
     try:
-        return Claim.model_validate({"paper": content["paper"], "reference": content["reference"]} | item)
+        return Claim.model_validate(shared | item)
     except ValidationError as error:
         raise SfddmError(f"{path}: claims.{name}: {describe(error)}") from None

@@ -14,6 +14,9 @@ from sfddm.results.styles import interval_text, style_of
 
 Word = Literal["reproduced", "contradicted", "inconclusive", "not tested"]
 WORDS: tuple[Word, ...] = ("reproduced", "contradicted", "inconclusive", "not tested")
+GradeWord = Literal["toy", "reduced", "full"]
+#: How near a test comes to the setting of its claim, the lowest first.
+GRADES: tuple[GradeWord, ...] = ("toy", "reduced", "full")
 
 
 def anchor(metric: str, method: str) -> str:
@@ -78,6 +81,7 @@ class Cell:
         seeds: training seeds behind it; images: generated images of each figure.
         trained: whether a row behind it was trained, and could be trained longer.
         extractor: the network whose features were compared, None where the figure compares none.
+        grade: the scale of the test beside the claim's setting, None where it has none; reduced: why it is not full.
     """
 
     experiment: str
@@ -93,6 +97,8 @@ class Cell:
     difference: Estimate | None = None
     trained: bool = False
     extractor: str | None = None
+    grade: GradeWord | None = None
+    reduced: tuple[str, ...] = ()
 
     @property
     def at(self) -> str:
@@ -148,6 +154,13 @@ class Verdict:
         return {word: found[word] for word in WORDS if found[word]}
 
     @property
+    def grade(self) -> GradeWord | None:
+        """The highest grade among the tested cells, of those that came out as the claim did where there are any."""
+        tested = [cell for cell in self.cells if cell.grade is not None]
+        alike = [cell.grade for cell in tested if cell.verdict == self.verdict]
+        return max(alike or [cell.grade for cell in tested], key=lambda one: GRADES.index(one or "toy"), default=None)
+
+    @property
     def published_by_reason(self) -> dict[str, list[PublishedComparison]]:
         """The published figures by why they can or cannot be compared."""
         reasons = dict.fromkeys(one.because for one in self.published)
@@ -183,7 +196,7 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON."""
         plain = asdict(self, dict_factory=lambda pairs: {key: value for key, value in pairs if key != "decimals"})
-        return plain | {"counts": self.counts}
+        return plain | {"counts": self.counts, "grade": self.grade}
 
 
 def _range(values: Set[int]) -> str:

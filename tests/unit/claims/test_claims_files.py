@@ -16,13 +16,14 @@ from support.report_runs import make_runs, make_spec, put_json
 
 from sfddm.claims import load_claims
 from sfddm.claims.kinds.without_figures import Invariant
-from sfddm.claims.show import SIGNS, print_claims
+from sfddm.claims.show import SIGNS, print_claims, scales
 from sfddm.methods import all_methods
 from sfddm.report.collect import collect
 from sfddm.report.render import render
 from sfddm.report.verdicts import typeset
 from sfddm.results.metrics import read_metrics
 from sfddm.results.styles import REALISM
+from sfddm.results.verdicts import Cell, GradeWord, Verdict, Word
 from sfddm.runtime.errors import SfddmError
 
 ROOT = Path(__file__).parents[3]
@@ -224,7 +225,10 @@ def test_the_report_shows_verdicts_that_lead_to_their_rows(collected: Path, tmp_
     assert all(claim["statement"] in words for claim in claims.values())
     assert "has exactly the figures of DDIM ( ddim ) on the same index set, at 16, 4 steps: 8 of 8 figures" in words
     markdown = (tmp_path / "out" / "table.md").read_text()
-    assert "| ✘ contradicted | At the same number of steps, SFDDM has a lower Fréchet distance than DDIM" in markdown
+    assert (
+        "| ✘ contradicted, toy scale | At the same number of steps, SFDDM has a lower Fréchet distance than DDIM"
+        in markdown
+    )
     assert "loss of 0 before any training" in markdown
 
 
@@ -241,6 +245,7 @@ def test_verdicts_are_printed(
     print_claims(collected, claims=CLAIMS, console=printed)
     text = printed.file.getvalue()  # type: ignore[attr-defined]
     assert "✘ contradicted" in text
+    assert "none of the 4 claims of Consistency Models was measured." in text
     assert "paired difference +5.005" in text
     assert "cannot be compared" in text
     render([collected], tmp_path / "out", CLAIMS)
@@ -261,6 +266,20 @@ def test_a_broken_metrics_file_is_told(tmp_path: Path, content: str) -> None:
     (tmp_path / "metrics.json").write_text(content)
     with pytest.raises(SfddmError, match=r"metrics\.json: not a"):
         read_metrics(tmp_path)
+
+
+def test_claims_are_counted_by_their_scale() -> None:
+    def one(word: Word, grade: GradeWord | None) -> Verdict:
+        cell = Cell("one", 1, "m", "M", word, "why", (), 1, 1, (), grade=grade)
+        return Verdict("a", "SFDDM: Single-fold", "S.", "R", word, "why", () if grade is None else (cell,))
+
+    toy = [one("reproduced", "toy"), one("reproduced", "toy"), one("contradicted", "toy"), one("not tested", None)]
+    assert scales([*toy, one("reproduced", None)]) == (
+        "2 of the 5 claims of SFDDM reproduced, 1 contradicted at toy scale; none tested at full scale"
+    )
+    assert scales([*toy, one("inconclusive", "full")]) == (
+        "0 of the 5 claims of SFDDM reproduced, 1 inconclusive at full scale; 2 reproduced, 1 contradicted at toy scale"
+    )
 
 
 def test_hyphens_stay_and_minus_signs_are_true() -> None:

@@ -9,7 +9,7 @@ from pydantic import Field, SerializeAsAny, field_validator
 
 from sfddm.claims.figures import Figures
 from sfddm.claims.kinds.base import ClaimTest
-from sfddm.claims.published import Published
+from sfddm.claims.published import PublishedRow
 from sfddm.claims.setting import Setting, graded
 from sfddm.results.rows import Collected
 from sfddm.results.verdicts import Verdict
@@ -30,7 +30,7 @@ class Claim(Strict):
     section: str | None = None
     statement: str
     test: SerializeAsAny[ClaimTest]
-    published: tuple[Published, ...] = ()
+    published: tuple[PublishedRow, ...] = ()
     note: str | None = None
     setting: Setting = Setting()
 
@@ -54,7 +54,7 @@ class Claim(Strict):
             verdict=word,
             because=because,
             cells=tuple(graded(cell, self.setting, figures) for cell in cells),
-            published=tuple(published.compared(figures) for published in self.published),
+            published=tuple(one for row in self.published for one in row.compared(figures)),
             tested=self.test.describe(),
         )
 

@@ -113,14 +113,14 @@ class PublishedComparison:
     what: str
     label: str
     value: float
-    steps: int
+    nfe: int
     data: str
     evidence: str
     measured: tuple[str, ...]
     because: str
 
     def __str__(self) -> str:
-        text = f"{self.what}, {self.label} {self.value:g} at {self.steps} step{'' if self.steps == 1 else 's'}"
+        text = f"{self.what}, {self.label} {self.value:g} at {self.nfe} evaluation{'' if self.nfe == 1 else 's'}"
         text += f" ({self.data}; {self.evidence})"
         return f"{text}, measured {', '.join(self.measured)}" if self.measured else text
 

@@ -292,3 +292,21 @@ def test_the_example_in_the_documentation_is_a_claim(tmp_path: Path) -> None:
     (claim,) = load_claims(tmp_path)
     (real,) = (one for one in load_claims(CLAIMS) if one.id == claim.id)
     assert claim.test == real.test
+
+
+def test_the_report_folds_published_figures_behind_the_papers_table(collected: Path, tmp_path: Path) -> None:
+    render([collected], tmp_path / "out", CLAIMS)
+    text = (tmp_path / "out" / "table.html").read_text()
+    place = text.index('<section id="landscape"')
+    assert text.index('<section id="table"') < place < text.index('<section id="protocol"')
+    section = text[place : text.index("</section>", place)]
+    tables = section.split("<details>")[1:]
+    assert tables
+    assert section.count("<table") == len(tables)
+    assert all(table.index("<table") < table.index("</details>") for table in tables)
+    cifar = next(table for table in tables if "CIFAR-10: published figures" in table)
+    assert "none comparable here" in cifar
+    assert 'value="13.36"' in cifar
+    assert "DDIM, eta 0" in cifar
+    assert "cannot be compared: tiny: data " in cifar
+    assert "arXiv 2010.02502; Table 1 (paper)" in cifar

@@ -12,6 +12,8 @@ from support.results import PROTOCOL, part, row
 from sfddm.claims import load_claims, load_published
 from sfddm.claims.figures import Figures
 from sfddm.claims.published import PublishedRow
+from sfddm.report.content import Content
+from sfddm.report.landscape import landscape_of, published_text
 from sfddm.results.verdicts import PublishedComparison
 from sfddm.runtime.errors import SfddmError
 
@@ -59,6 +61,19 @@ def test_a_figure_stands_beside_a_measured_one_only_under_its_protocol() -> None
     assert "does not say how many images" in beside({}, generated_images=None).because
     assert "no row c was measured" in beside({}, beside={"method": "c"}).because
     assert "no method here is the source's" in beside({}, beside=None).because
+
+
+def test_the_report_counts_what_stands_beside_ours() -> None:
+    published = [SMALL["rows"][0] | {"reference": "R"}, SMALL["rows"][0] | {"reference": "R", "data": "Digits"}]
+    rows = tuple(PublishedRow.model_validate(one) for one in published)
+    found = landscape_of(Content((part([row("a", 4.0)]),), {}, published=rows))
+    assert [(table["data"], table["beside"], table["evaluations"]) for table in found["tables"]] == [
+        ("CIFAR-10", 1, [8, 16]),
+        ("Digits", 0, [8, 16]),
+    ]
+    assert list(found["tables"][0]["reasons"].values()) == [["A"]]
+    assert set(found["marks"]) == {"paper"}
+    assert [published_text(value) for value in (3.0, 13.36, 1.499)] == ["3.00", "13.36", "1.499"]
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,9 @@ def test_every_implementing_method_exists() -> None:
     [
         (lambda c: c["claims"][0].update(colour="red"), "one.yaml: claims.a: colour: unknown key"),
         (lambda c: c["claims"][0]["test"].update(colour="red"), "one.yaml: claims.a: test.colour: unknown key"),
+        (lambda c: c.update(setting={"colour": "red"}), "one.yaml: claims.a: setting.colour: unknown key"),
+        (lambda c: c["claims"][0].update(setting={"data": {"X": {"timesteps": 0}}}), "setting.data.X.timesteps: input"),
+        (lambda c: c["claims"][0].update(published="a"), "one.yaml: claims.a: published: must list ids of rows"),
         (lambda c: c["claims"][0].pop("statement"), "one.yaml: claims.a: statement: this key is missing"),
         (
             lambda c: c["claims"][0].update(paper="Q"),

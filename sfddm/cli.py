@@ -270,10 +270,10 @@ def report(
     out: Annotated[Path, typer.Option("--out", help="The folder to write into.")] = Path("reports"),
 ) -> None:
     """Render table.html, table.md, table.tex and metrics.json."""
-    from sfddm.claims import CLAIMS_FOLDER
+    from sfddm.claims import CLAIMS_FOLDER, PUBLISHED_FOLDER
     from sfddm.report.render import FILES, render
 
-    check_outputs([*collected, CLAIMS_FOLDER], files=[out / name for name in FILES])
+    check_outputs([*collected, CLAIMS_FOLDER, PUBLISHED_FOLDER], files=[out / name for name in FILES])
     render(collected, out)
 
 
@@ -307,10 +307,10 @@ def record(
     out: arg.Out,
 ) -> None:
     """Publish a run as a small folder: table, metrics, spec, sample grid, README."""
-    from sfddm.claims import CLAIMS_FOLDER
+    from sfddm.claims import CLAIMS_FOLDER, PUBLISHED_FOLDER
     from sfddm.records.record import write_record
 
-    check_outputs([collected, CLAIMS_FOLDER], folders=[out])
+    check_outputs([collected, CLAIMS_FOLDER, PUBLISHED_FOLDER], folders=[out])
     write_record(collected, out, command)
 
 

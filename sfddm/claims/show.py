@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sfddm.claims.claim import evaluate_claims
 from sfddm.claims.load import CLAIMS_FOLDER, load_claims
 from sfddm.results.metrics import read_metrics
-from sfddm.results.verdicts import WORDS, Verdict, Word
+from sfddm.results.verdicts import GRADES, WORDS, Verdict, Word
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,6 +77,24 @@ def tally(verdicts: Sequence[Verdict]) -> str:
     return f"{len(verdicts)} claims: " + ", ".join(f"{count} {word}" for word, count in counts.items())
 
 
+def scales(verdicts: Sequence[Verdict]) -> str:
+    """Return how one paper's measured claims came out at each scale, in one sentence; properties of code have none."""
+    told: list[str] = []
+    claims = f"of the {len(verdicts)} claims of {verdicts[0].paper.partition(':')[0]}"
+    for grade in reversed(GRADES):
+        counts = counts_of([verdict for verdict in verdicts if verdict.grade == grade])
+        if any(counts.values()):
+            others = [f", {count} {word}" for word, count in counts.items() if count and word != "reproduced"]
+            told.append(
+                f"{counts['reproduced']} {'' if told else claims + ' '}reproduced{''.join(others)} at {grade} scale"
+            )
+    if not told:
+        return f"none {claims} was measured"
+    return "; ".join(told) + (
+        "" if any(verdict.grade == "full" for verdict in verdicts) else "; none tested at full scale"
+    )
+
+
 def _print_paper(paper: str, verdicts: list[Verdict], console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
@@ -87,10 +105,12 @@ def _print_paper(paper: str, verdicts: list[Verdict], console: Console) -> None:
     table.add_column("numbers", ratio=3)
     for verdict in verdicts:
         badge = Text(f"{SIGNS[verdict.verdict]} {verdict.verdict}", style=_COLOURS[verdict.verdict])
+        badge.append(f"\n  {verdict.grade} scale" if verdict.grade else "", style="dim")
         claim = Text(verdict.statement)
         claim.append(f"\n{verdict.id} · {verdict.source}", style="dim")
         table.add_row(badge, claim, Text(_numbers(verdict)))
     console.print(table)
+    console.print(scales(verdicts) + ".")
 
 
 def _numbers(verdict: Verdict) -> str:

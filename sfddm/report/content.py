@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from sfddm.claims import CLAIMS_FOLDER, Claim, Verdict, evaluate_claims, load_claims
+from sfddm.claims import CLAIMS_FOLDER, PUBLISHED_FOLDER, Claim, Verdict, evaluate_claims, load_claims, load_published
+from sfddm.claims.published import PublishedRow
 from sfddm.report.ablations import AblationTable, ablation_table, variants_of
 from sfddm.report.fixed_points import FixedPoint, fixed_points
 from sfddm.report.frame import frame_of, over_seeds
@@ -29,11 +30,13 @@ class Content:
         collected: one part for each experiment, in the order given.
         samples: for each experiment, "{row}/{steps}/{seed}" and "real" -> (N, H, W, C) images.
         claims: what is judged by the figures.
+        published: figures of others.
     """
 
     collected: tuple[Collected, ...]
     samples: Mapping[str, Mapping[str, Images]]
     claims: tuple[Claim, ...] = ()
+    published: tuple[PublishedRow, ...] = ()
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -110,7 +113,7 @@ class Content:
 
 
 def read_content(collected: list[Path], claims: Path = CLAIMS_FOLDER) -> Content:
-    """Read folders that ``collect`` wrote, and the claims.
+    """Read folders that ``collect`` wrote, the claims, and the published figures in the folder beside them.
 
     Raises:
         SfddmError: a folder lacks a file or holds a figure that is not finite, two hold one experiment, or a file of
@@ -127,4 +130,7 @@ def read_content(collected: list[Path], claims: Path = CLAIMS_FOLDER) -> Content
             raise SfddmError(f"{folder}: the experiment {name!r} is already in the report; name each once")
         parts[name] = part
         samples[name] = read_arrays(folder / "samples.npz", "collect")
-    return Content(tuple(parts.values()), samples, load_claims(claims) if claims.is_dir() else ())
+    if not claims.is_dir():
+        return Content(tuple(parts.values()), samples)
+    published = load_published(claims.parent / PUBLISHED_FOLDER.name)
+    return Content(tuple(parts.values()), samples, load_claims(claims), tuple(published.values()))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sfddm.claims import CLAIMS_FOLDER
-from sfddm.claims.show import SIGNS
+from sfddm.claims.show import SIGNS, scales
 from sfddm.report import formats
 from sfddm.report.content import Content, read_content
 from sfddm.report.sections import sections_of
@@ -68,7 +68,7 @@ def _render_text(content: Content, template: str, escape: Callable[[object], str
     environment.globals["gap"] = lambda gap: escape(formats.typographic_minus("—" if gap is None else str(gap)))
     main = [table for table in content.ablations if table.metric == content.tables[0].metric]
     return environment.get_template(template).render(
-        content=content, ablations=main, papers=by_paper(content.verdicts), signs=SIGNS
+        content=content, ablations=main, papers=by_paper(content.verdicts), signs=SIGNS, scales=scales
     )
 
 

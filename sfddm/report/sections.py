@@ -18,6 +18,7 @@ from sfddm.report.content import Content
 from sfddm.report.costs import costs_beside_quality
 from sfddm.report.grids import grid_of
 from sfddm.report.interpolations import interpolations_of
+from sfddm.report.landscape import landscape_of
 from sfddm.report.plots import distance_plot
 from sfddm.report.protocols import protocol_of, provenance_of
 from sfddm.report.summary import glances_of
@@ -105,6 +106,14 @@ def distances(content: Content) -> Section:
     return Section("distances", "Distance against steps", "distances.html", values)
 
 
+def landscape(content: Content) -> Section | None:
+    """Show what others published, folded, and what of it is comparable with a figure here."""
+    if not content.published:
+        return None
+    title = "Published, not comparable here unless said so"
+    return Section("landscape", title, "landscape.html", landscape_of(content))
+
+
 def _each(identifier: str, title: str, build: Callable[[Content, Collected], Any]) -> Builder:
     """Return the builder of a section that shows what ``build`` gives for each experiment, where it gives anything."""
 
@@ -128,6 +137,7 @@ BUILDERS: tuple[Builder, ...] = (
     further_tables,
     _each("audit", "Protocol audit", audit_of),
     _each("costs", "Cost beside quality", costs_beside_quality),
+    landscape,
     _each("protocol", "Protocol", protocol_of),
     _each("provenance", "Provenance", provenance_of),
 )

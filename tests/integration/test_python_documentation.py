@@ -45,7 +45,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("python")
     (place / "params").mkdir()
     (place / "params" / "smoke.yaml").write_text(yaml.safe_dump(tiny_smoke()))
-    shutil.copytree(ROOT / "params" / "claims", place / "params" / "claims")
+    for folder in ("claims", "published"):
+        shutil.copytree(ROOT / "params" / folder, place / "params" / folder)
     run = place / "reports" / "runs" / "smoke"
     spec = sfddm.load_spec(place / "params" / "smoke.yaml")
     fetch(spec.data, run / "data")

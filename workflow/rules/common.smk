@@ -116,8 +116,8 @@ def report_files() -> list[Path]:
 
 
 def claims_files() -> list[str]:
-    """Return the files that say what the papers claim."""
-    return sorted(str(file) for file in Path("params/claims").glob("*.yaml"))
+    """Return the files that say what the papers claim, and which figures others published."""
+    return sorted(str(file) for folder in ("claims", "published") for file in Path("params", folder).glob("*.yaml"))
 
 
 def depends(kind: str, *names: str, **fixed):

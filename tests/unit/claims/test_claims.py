@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from support import results
-from support.results import PROTOCOL, part
+from support.results import part
 
 from sfddm.claims import Claim, Verdict, evaluate_claims
 from sfddm.claims.kinds.base import overall
@@ -319,33 +319,3 @@ def test_how_cells_add_up(cells: list[Word], word: Word, text: str) -> None:
     made = [Cell("one", 1, "m", "M", verdict, "why", (), 1, 1, ()) for verdict in cells]
     assert overall(made)[0] == word
     assert text in overall(made)[1]
-
-
-def test_a_published_figure_stands_beside_a_measured_one_only_under_its_protocol() -> None:
-    published = {
-        "what": "A",
-        "beside": {"method": "a"},
-        "label": "FID",
-        "value": 3.0,
-        "steps": 16,
-        "data": "CIFAR-10",
-        "extractor": "inception-v3-compat",
-        "generated_images": 50000,
-        "evidence": "Table 1",
-    }
-
-    def beside(protocol: dict[str, Any], steps: int = 16, **changes: Any) -> Any:
-        rows = [row("a", 4.0, steps, protocol=PROTOCOL | protocol), row("b", 9.0, steps)]
-        return judge(versus(), rows, published=[published | changes]).published[0]
-
-    assert beside({}).measured == ("one: A: 4.00 [3.00, 5.00]",)
-    for protocol, reason in (
-        ({"data_label": "Digits"}, "data Digits, not CIFAR-10"),
-        ({"extractor": "e"}, "features e, not inception-v3-compat"),
-        ({"generated_images": 1797}, "1,797 images, not 50,000"),
-    ):
-        one = beside(protocol)
-        assert (one.measured, one.because) == ((), f"cannot be compared: one: {reason}")
-    assert "not measured at 16 steps" in beside({}, 8).because
-    assert "does not say how many images" in beside({}, generated_images=None).because
-    assert "no row c was measured" in beside({}, beside={"method": "c"}).because

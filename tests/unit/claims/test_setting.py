@@ -138,7 +138,7 @@ def test_a_claim_takes_the_lowest_grade_of_the_rows_in_a_cell_and_the_highest_of
     def at(experiment: str, images: int, left: float) -> list[Row]:
         facts: dict[str, Any] = {"experiment": experiment, "images_seen": 500}
         protocol = PROTOCOL | {"generated_images": images}
-        return [row("a", left, **facts, protocol=protocol), row("b", 10.0, **facts)]
+        return [row("a", left, **facts, protocol=protocol), row("b", 10.0, folds=0, **facts)]
 
     setting = {"data": {"CIFAR-10": None}, "generated_images": 50000}
     test = {"kind": "compare", "left": {"method": "a"}, "relation": "lower", "right": {"method": "b"}}

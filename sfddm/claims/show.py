@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sfddm.claims.claim import evaluate_claims
 from sfddm.claims.load import CLAIMS_FOLDER, load_claims
-from sfddm.results.metrics import read_metrics
-from sfddm.results.verdicts import WORDS, Verdict, Word
+from sfddm.results.metrics import read_metrics, read_properties_of
+from sfddm.results.verdicts import PROPERTY_WORDS, WORDS, Verdict, Word
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,8 +19,26 @@ if TYPE_CHECKING:
 #: Where `sfddm report` writes by default.
 METRICS = Path("reports/metrics.json")
 #: A sign for each verdict, so that none depends on colour.
-SIGNS: dict[Word, str] = {"reproduced": "✔", "contradicted": "✘", "inconclusive": "≈", "not tested": "○"}
-_COLOURS = dict(zip(WORDS, ("green", "red", "yellow", "bright_black"), strict=True))
+SIGNS: dict[Word, str] = {
+    "reproduced": "✔",
+    "contradicted": "✘",
+    "inconclusive": "≈",
+    "not tested": "○",
+    "holds": "✓",
+    "fails": "✗",
+    "not run": "–",
+}
+_COLOURS: dict[Word, str] = {
+    "reproduced": "green",
+    "contradicted": "red",
+    "inconclusive": "yellow",
+    "not tested": "bright_black",
+    "holds": "cyan",
+    "fails": "red",
+    "not run": "bright_black",
+}
+#: How several of them are spoken of.
+_PLURALS: dict[Word, str] = {"holds": "hold", "fails": "fail"}
 
 
 def print_claims(
@@ -28,7 +47,8 @@ def print_claims(
     """Print each claim with its verdict and the numbers behind it, as a table or as JSON.
 
     Args:
-        metrics: a metrics.json or its folder. Where the default one does not exist yet, nothing is tested.
+        metrics: a metrics.json or its folder, where a properties.json may lie as well. Where the default one does not
+            exist yet, nothing is tested.
         as_json: a list of verdicts as JSON.
         claims: the folder of claims.
         console: where to print; the standard output by default.
@@ -40,7 +60,7 @@ def print_claims(
 
     loaded = load_claims(claims)
     parts = () if metrics == METRICS and not metrics.exists() else read_metrics(metrics)
-    verdicts = evaluate_claims(parts, loaded)
+    verdicts = evaluate_claims(parts, loaded, read_properties_of(metrics))
     if as_json:
         print(json.dumps([verdict.to_json() for verdict in verdicts], indent=2, allow_nan=False))
         return
@@ -52,14 +72,39 @@ def print_claims(
     console.print(tally(verdicts))
 
 
-def counts_of(verdicts: Sequence[Verdict]) -> dict[Word, int]:
-    """Return how many claims have each verdict."""
-    return {word: sum(verdict.verdict == word for verdict in verdicts) for word in WORDS}
+@dataclass(frozen=True)
+class Counts:
+    """How many claims have each verdict: those that figures decide, and those on properties of the code."""
+
+    measured: dict[Word, int]
+    properties: dict[Word, int]
+
+
+def counts_of(verdicts: Sequence[Verdict]) -> Counts:
+    """Count the verdicts; properties of the code stand by themselves, for no measurement is behind them."""
+    counts = {word: sum(verdict.verdict == word for verdict in verdicts) for word in WORDS}
+    measured = {word: count for word, count in counts.items() if word not in PROPERTY_WORDS}
+    return Counts(measured, {word: counts[word] for word in PROPERTY_WORDS})
+
+
+def counted(count: int, word: Word) -> str:
+    """Return how many have a verdict, in words."""
+    return f"{count} {word if count == 1 else _PLURALS.get(word, word)}"
 
 
 def tally(verdicts: Sequence[Verdict]) -> str:
     """Return how many claims have each verdict, in words."""
-    return f"{len(verdicts)} claims: " + ", ".join(f"{count} {word}" for word, count in counts_of(verdicts).items())
+    counts = counts_of(verdicts)
+    told = [f"{sum(counts.measured.values())} claims to measure: {_listed(counts.measured)}"]
+    total = sum(counts.properties.values())
+    if total:
+        some = {word: count for word, count in counts.properties.items() if count}
+        told.append(f"{total} propert{'y' if total == 1 else 'ies'} of the code: {_listed(some)}")
+    return "; ".join(told)
+
+
+def _listed(counts: dict[Word, int]) -> str:
+    return ", ".join(counted(count, word) for word, count in counts.items())
 
 
 def _print_paper(paper: str, verdicts: list[Verdict], console: Console) -> None:

@@ -12,8 +12,10 @@ from sfddm.results.rows import Row
 from sfddm.results.statistics import Estimate
 from sfddm.results.styles import interval_text, style_of
 
-Word = Literal["reproduced", "contradicted", "inconclusive", "not tested"]
-WORDS: tuple[Word, ...] = ("reproduced", "contradicted", "inconclusive", "not tested")
+Word = Literal["reproduced", "contradicted", "inconclusive", "not tested", "holds", "fails", "not run"]
+WORDS: tuple[Word, ...] = ("reproduced", "contradicted", "inconclusive", "not tested", "holds", "fails", "not run")
+#: Of properties of the code, which no figure decides; they are never counted with the others.
+PROPERTY_WORDS: tuple[Word, ...] = ("holds", "fails", "not run")
 
 
 def anchor(metric: str, method: str) -> str:

@@ -53,6 +53,12 @@ class Properties:
     reason: str = ""
     schema: Literal[1] = 1
 
+    @property
+    def short_commit(self) -> str:
+        """The commit's first twelve digits, and whether files differ."""
+        commit, plus, dirty = self.commit.partition("+")
+        return f"{commit[:12]}{plus}{dirty}"
+
     def of(self, node: str) -> NodeOutcome | None:
         """Return what came of one test; None where it was not asked for, or nothing ran."""
         return next((one for one in self.tests if one.node == node), None)

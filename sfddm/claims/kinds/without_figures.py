@@ -34,11 +34,12 @@ class Invariant(ClaimTest):
         ran = {node: properties.of(node) for node in self.tests}
         failed = [_told(node, one) for node, one in ran.items() if one and one.outcome == "failed"]
         absent = [_told(node, one) for node, one in ran.items() if not one or one.outcome not in ("passed", "failed")]
+        at = f"at commit {properties.short_commit}"
         if failed or absent:
-            return "fails" if failed else "not run", f"{'; '.join(failed or absent)}; at commit {properties.commit}", []
+            return "fails" if failed else "not run", f"{'; '.join(failed or absent)}; {at}", []
         cases = sum(one.cases for one in ran.values() if one)
-        text = f"the test{plural} {', '.join(self.tests)} passed, {cases} case{'' if cases == 1 else 's'} in all,"
-        return "holds", f"{text} at commit {properties.commit}", []
+        text = f"the test{plural} {', '.join(self.tests)} passed, {cases} case{'' if cases == 1 else 's'} in all"
+        return "holds", f"{text}, {at}", []
 
     def describe(self) -> str:
         """Say that figures have no part in it."""

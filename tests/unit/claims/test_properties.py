@@ -241,6 +241,9 @@ def test_the_verb_runs_what_a_folder_of_claims_names(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, arguments).exit_code == 0
     (ran,) = read_properties(tmp_path / "p.json").tests
     assert (ran.node, ran.outcome) == (node, "passed")
+    (tmp_path / "p.json").write_text("somebody's")
+    assert isinstance(CliRunner().invoke(app, arguments).exception, SfddmError)
+    assert (tmp_path / "p.json").read_text() == "somebody's"
 
 
 def test_what_the_outcome_depends_on() -> None:

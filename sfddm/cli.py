@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sfddm.commands import options as arg
+from sfddm.commands.properties import properties
+from sfddm.commands.spec import spec_app
 from sfddm.commands.stage import stage
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.outputs import check_outputs, paths_in
@@ -25,38 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-spec_app = typer.Typer(
-    help="Check a spec, show it with every default filled in, or print the schema.", no_args_is_help=True
-)
 app.add_typer(spec_app, name="spec")
-
-
-@spec_app.command("check")
-def spec_check(specs: Annotated[list[str], typer.Argument(metavar="SPEC...")]) -> None:
-    """Check specs; print one line for each."""
-    from sfddm.spec.load import load_spec
-
-    for name in specs:
-        spec = load_spec(name)
-        print(f"{name}: ok, {len(spec.rows())} rows, {len(spec.seeds)} seed(s), sha256 {spec.digest[:12]}")
-
-
-@spec_app.command("show")
-def spec_show(spec: arg.SpecArgument) -> None:
-    """Print a spec as YAML with every default filled in."""
-    import yaml
-
-    from sfddm.spec.load import load_spec
-
-    print(yaml.safe_dump(load_spec(spec).model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
-
-
-@spec_app.command("schema")
-def spec_schema() -> None:
-    """Print the JSON schema of a spec."""
-    from sfddm.spec.schema import json_schema
-
-    print(json.dumps(json_schema(), indent=2, sort_keys=True))
 
 
 @app.command()
@@ -262,19 +233,24 @@ def collect(
     collect_rows(load_spec(spec), runs, out)
 
 
+app.command()(properties)
+
+
 @app.command()
 def report(
     collected: Annotated[
         list[Path], typer.Argument(metavar="COLLECTED...", help="Folders that `sfddm collect` wrote.")
     ],
     out: Annotated[Path, typer.Option("--out", help="The folder to write into.")] = Path("reports"),
+    properties: arg.Properties = None,
 ) -> None:
     """Render table.html, table.md, table.tex and metrics.json."""
     from sfddm.claims import CLAIMS_FOLDER, PUBLISHED_FOLDER
     from sfddm.report.render import FILES, render
 
-    check_outputs([*collected, CLAIMS_FOLDER, PUBLISHED_FOLDER], files=[out / name for name in FILES])
-    render(collected, out)
+    inputs = [*collected, CLAIMS_FOLDER, PUBLISHED_FOLDER, *filter(None, [properties])]
+    check_outputs(inputs, files=[out / name for name in FILES])
+    render(collected, out, properties=properties)
 
 
 @app.command()
@@ -305,13 +281,15 @@ def record(
     collected: Annotated[Path, typer.Argument(metavar="COLLECTED", help="A folder that `sfddm collect` wrote.")],
     command: Annotated[str, typer.Option("--command", help="The command that made the run, for its README.")],
     out: arg.Out,
+    properties: arg.Properties = None,
 ) -> None:
     """Publish a run as a small folder: table, metrics, spec, sample grid, README."""
     from sfddm.claims import CLAIMS_FOLDER, PUBLISHED_FOLDER
     from sfddm.records.record import write_record
 
-    check_outputs([collected, CLAIMS_FOLDER, PUBLISHED_FOLDER], folders=[out])
-    write_record(collected, out, command)
+    properties = properties or (arg.PROPERTIES if arg.PROPERTIES.is_file() else None)
+    check_outputs([collected, CLAIMS_FOLDER, PUBLISHED_FOLDER, *filter(None, [properties])], folders=[out])
+    write_record(collected, out, command, properties=properties)
 
 
 @app.command()

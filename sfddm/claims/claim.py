@@ -11,6 +11,7 @@ from sfddm.claims.figures import Figures
 from sfddm.claims.kinds.base import ClaimTest
 from sfddm.claims.published import PublishedRow
 from sfddm.claims.setting import Setting, graded
+from sfddm.results.properties import Properties
 from sfddm.results.rows import Collected
 from sfddm.results.verdicts import Verdict
 from sfddm.runtime.errors import SfddmError
@@ -59,7 +60,15 @@ class Claim(Strict):
         )
 
 
-def evaluate_claims(parts: Sequence[Collected], claims: Sequence[Claim]) -> list[Verdict]:
-    """Return each claim's verdict, in the order of the claims; ``parts`` are what was measured."""
-    figures = Figures(parts)
+def evaluate_claims(
+    parts: Sequence[Collected], claims: Sequence[Claim], properties: Properties | None = None
+) -> list[Verdict]:
+    """Return each claim's verdict, in the order of the claims.
+
+    Args:
+        parts: what was measured.
+        claims: what is judged.
+        properties: what came of the tests of the code; None where none ran.
+    """
+    figures = Figures(parts, properties)
     return [claim.verdict(figures) for claim in claims]

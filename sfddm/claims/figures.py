@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from sfddm.claims.selection import Selection, StepFilter
 from sfddm.claims.single_training import single_training_factor
+from sfddm.results.properties import Properties
 from sfddm.results.rows import Collected, Provenance, Row
 from sfddm.results.statistics import Difference, difference, mean_over_seeds
 from sfddm.results.styles import style_of
@@ -75,10 +76,10 @@ class FigureOverSeeds:
 
 
 class Figures:
-    """All figures of several experiments, to be selected from."""
+    """All figures of several experiments, to be selected from; and what came of the tests of the code, if any ran."""
 
-    def __init__(self, parts: Sequence[Collected]) -> None:
-        self.commits = tuple(dict.fromkeys(part.provenance.commit for part in parts))
+    def __init__(self, parts: Sequence[Collected], properties: Properties | None = None) -> None:
+        self.properties = properties
         self.all = [measured for part in parts for measured in measured_of(part, part.every_row)]
 
     def select(

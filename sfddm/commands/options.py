@@ -68,7 +68,9 @@ State = Annotated[Path, option("--state", "Where checkpoints live while training
 Threads = Annotated[int | None, option("--threads", "Threads for torch; default: torch's own choice.", min=1)]
 STATE = Path("reports/state")
 METRICS = Path("reports/metrics.json")
+PROPERTIES = Path("reports/properties.json")
 Start = Annotated[Path | None, option("--start", "The model folder it starts from."), Reads()]
 Pairs = Annotated[Path | None, option("--pairs", "What `sfddm pairs` wrote."), Reads()]
 Partition = Annotated[Path | None, option("--partition", "What `sfddm partition` wrote."), Reads()]
+Properties = Annotated[Path | None, option("--properties", "What `sfddm properties` wrote.")]
 IndexSetFile = Annotated[Path | None, option("--index-set", "What `sfddm index-set` wrote."), Reads()]

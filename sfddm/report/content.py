@@ -18,6 +18,7 @@ from sfddm.report.pictures import Images
 from sfddm.report.plots import MARKERS
 from sfddm.report.tables import MetricTable, intervals_of, metric_table, metrics_of
 from sfddm.results.files import read_arrays, read_result
+from sfddm.results.properties import Properties, read_properties
 from sfddm.results.rows import Collected
 from sfddm.runtime.errors import SfddmError
 
@@ -31,12 +32,14 @@ class Content:
         samples: for each experiment, "{row}/{steps}/{seed}" and "real" -> (N, H, W, C) images.
         claims: what is judged by the figures.
         published: figures of others.
+        properties: what came of the tests of the code; None where none ran.
     """
 
     collected: tuple[Collected, ...]
     samples: Mapping[str, Mapping[str, Images]]
     claims: tuple[Claim, ...] = ()
     published: tuple[PublishedRow, ...] = ()
+    properties: Properties | None = None
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -59,7 +62,7 @@ class Content:
     @cached_property
     def verdicts(self) -> list[Verdict]:
         """Each claim's verdict."""
-        return evaluate_claims(self.collected, self.claims)
+        return evaluate_claims(self.collected, self.claims, self.properties)
 
     @cached_property
     def fixed_points(self) -> list[FixedPoint]:
@@ -112,12 +115,12 @@ class Content:
         return list(zip(self.titles.values(), self.intervals.values(), strict=True))
 
 
-def read_content(collected: list[Path], claims: Path = CLAIMS_FOLDER) -> Content:
-    """Read folders that ``collect`` wrote, the claims, and the published figures in the folder beside them.
+def read_content(collected: list[Path], claims: Path = CLAIMS_FOLDER, properties: Path | None = None) -> Content:
+    """Read folders that ``collect`` wrote, claims, the published figures beside them, and what tests of the code said.
 
     Raises:
-        SfddmError: a folder lacks a file or holds a figure that is not finite, two hold one experiment, or a file of
-            claims is broken.
+        SfddmError: a folder lacks a file or holds a figure that is not finite, two hold one experiment, a file of
+            claims is broken, or ``properties`` names no properties.json.
     """
     if not collected:
         raise SfddmError("report: name at least one folder that `sfddm collect` wrote")
@@ -130,7 +133,8 @@ def read_content(collected: list[Path], claims: Path = CLAIMS_FOLDER) -> Content
             raise SfddmError(f"{folder}: the experiment {name!r} is already in the report; name each once")
         parts[name] = part
         samples[name] = read_arrays(folder / "samples.npz", "collect")
+    tested = read_properties(properties) if properties else None
     if not claims.is_dir():
-        return Content(tuple(parts.values()), samples)
+        return Content(tuple(parts.values()), samples, properties=tested)
     published = load_published(claims.parent / PUBLISHED_FOLDER.name)
-    return Content(tuple(parts.values()), samples, load_claims(claims), tuple(published.values()))
+    return Content(tuple(parts.values()), samples, load_claims(claims), tuple(published.values()), tested)

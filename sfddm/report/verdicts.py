@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence, Set
 from typing import Any
 
-from sfddm.claims.show import SIGNS, counts_of, scales
+from sfddm.claims.show import SIGNS, counted, counts_of, scales
 from sfddm.report.content import Content
 from sfddm.results.styles import style_of
-from sfddm.results.verdicts import WORDS, Verdict, anchor
+from sfddm.results.verdicts import PROPERTY_WORDS, WORDS, Verdict, anchor
 
 
 def verdict_values(content: Content) -> dict[str, Any]:
@@ -34,6 +34,8 @@ def verdict_values(content: Content) -> dict[str, Any]:
         "points": content.fixed_points,
         "titles": content.titles,
         "signs": SIGNS,
+        "counted": counted,
+        "property_words": PROPERTY_WORDS,
     }
 
 

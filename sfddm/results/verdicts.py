@@ -12,13 +12,25 @@ from sfddm.results.rows import Row
 from sfddm.results.statistics import Estimate
 from sfddm.results.styles import interval_text, style_of
 
-Word = Literal["reproduced", "contradicted", "unsettled", "depends on the extractor", "inconclusive", "not tested"]
+Word = Literal[
+    "reproduced",
+    "contradicted",
+    "unsettled",
+    "depends on the extractor",
+    "inconclusive",
+    "not tested",
+    "holds",
+    "fails",
+    "not run",
+]
 WORDS: tuple[Word, ...] = get_args(Word)
 #: What a comparison is called whose interval lies on one side.
 DECIDED: tuple[Word, ...] = ("reproduced", "contradicted", "unsettled")
 GradeWord = Literal["toy", "reduced", "full"]
 #: How near a test comes to the setting of its claim, the lowest first.
 GRADES: tuple[GradeWord, ...] = ("toy", "reduced", "full")
+#: Of properties of the code, which no figure decides; they are never counted with the others.
+PROPERTY_WORDS: tuple[Word, ...] = ("holds", "fails", "not run")
 
 
 def anchor(metric: str, method: str) -> str:

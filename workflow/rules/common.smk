@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
+from sfddm.claims.load import load_claims
+from sfddm.claims.properties import files_of, named_tests, package_modules
 from sfddm.evaluation.measurements.base import Measurement, find_measurement, option_of
 from sfddm.methods.base import Method, Training
 from sfddm.runtime import fork_server
@@ -118,6 +120,20 @@ def report_files() -> list[Path]:
 def claims_files() -> list[str]:
     """Return the files that say what the papers claim, and which figures others published."""
     return sorted(str(file) for folder in ("claims", "published") for file in Path("params", folder).glob("*.yaml"))
+
+
+@cache
+def property_nodes() -> tuple[str, ...]:
+    """Return the tests that claims on the code name; none where there are no claims."""
+    try:
+        return named_tests(load_claims()) if claims_files() else ()
+    except SfddmError as error:
+        give_up(str(error))
+
+
+def property_files() -> list[str]:
+    """Return the files of these tests and what tests share, where the checkout has them."""
+    return [os.path.relpath(file) for file in files_of(property_nodes())]
 
 
 def depends(kind: str, *names: str, **fixed):

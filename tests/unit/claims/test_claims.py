@@ -291,14 +291,7 @@ def test_an_ablation_takes_rows_that_differ_in_nothing_else(value: float, half: 
     assert judge(test, rows[:1] + rows[2:4]).verdict == "not tested"
 
 
-def test_an_invariant_is_reproduced_only_in_these_words() -> None:
-    test = {"kind": "invariant", "tests": ["tests/test_a.py::test_b"]}
-    verdict = judge(test, [row("a", 1.0)])
-    assert verdict.verdict == "reproduced"
-    assert verdict.because == (
-        "a property of the code, not a measurement: checked by the test tests/test_a.py::test_b at this commit (c0ffee)"
-    )
-    assert judge(test, []).verdict == "not tested"
+def test_what_nothing_can_decide_is_not_tested() -> None:
     assert judge({"kind": "none", "reason": "no"}, [row("a", 1.0)]).because == "no"
 
 

@@ -216,7 +216,7 @@ def test_the_report_shows_verdicts_that_lead_to_their_rows(collected: Path, tmp_
         assert (claim["verdict"], claim["cells"][0]["seeds"]) == ("reproduced", 2)
         assert claim["cells"][0]["difference"]["value"] == pytest.approx(value)
         assert {row["link"] for row in claim["cells"][0]["rows"]} == {f"table.html#{section}"}
-    assert claims["sfddm-alphas"]["because"].endswith("at this commit (c0ffee)")
+    assert claims["sfddm-alphas"]["verdict"] == "not run"
 
     page = parse((tmp_path / "out" / "table.html").read_text())
     identifiers = set(page.values("id"))
@@ -249,7 +249,7 @@ def test_verdicts_are_printed(
     print_claims(collected, claims=CLAIMS, console=printed)
     text = printed.file.getvalue()  # type: ignore[attr-defined]
     assert "↯ unsettled" in text
-    assert "none of the 4 claims of Consistency Models was measured." in text
+    assert "none of the 4 claims to measure of Consistency Models was measured." in text
     assert "paired difference +5.005" in text
     assert "cannot be compared" in text
     render([collected], tmp_path / "out", CLAIMS)
@@ -258,7 +258,7 @@ def test_verdicts_are_printed(
 
     monkeypatch.chdir(tmp_path)
     print_claims(as_json=True, claims=CLAIMS)
-    assert {claim["verdict"] for claim in json.loads(capsys.readouterr().out)} == {"not tested"}
+    assert {claim["verdict"] for claim in json.loads(capsys.readouterr().out)} == {"not tested", "not run"}
     with pytest.raises(SfddmError, match="no such file"):
         print_claims(tmp_path / "other.json", claims=CLAIMS)
 
@@ -279,7 +279,7 @@ def test_claims_are_counted_by_their_scale() -> None:
 
     toy = [one("reproduced", "toy"), one("reproduced", "toy"), one("contradicted", "toy"), one("not tested", None)]
     assert scales([*toy, one("reproduced", None)]) == (
-        "2 of the 5 claims of SFDDM reproduced, 1 contradicted at toy scale; none tested at full scale"
+        "2 of the 5 claims to measure of SFDDM reproduced, 1 contradicted at toy scale; none tested at full scale"
     )
     assert scales([*toy, one("inconclusive", "full")]) == (
         "0 of the 5 claims of SFDDM reproduced, 1 inconclusive at full scale; 2 reproduced, 1 contradicted at toy scale"

@@ -141,7 +141,7 @@ def test_a_record_holds_the_run_its_spec_and_how_it_was_made(run: Path, tmp_path
     assert "    make table\n    sfddm record reports/runs/tiny/collected\n" in readme
     assert "sfddm verify reports/runs/tiny/collected reports/records/tiny-cpu" in readme
     assert str(tmp_path) not in readme
-    assert "claims: " in readme
+    assert "claims to measure: " in readme
 
     from PIL import Image
 

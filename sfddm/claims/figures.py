@@ -64,13 +64,21 @@ class Figures:
         self.all = [measured for part in parts for measured in measured_of(part, part.every_row)]
 
     def select(
-        self, selection: Selection, metric: str | None, steps: StepFilter | None = None
+        self,
+        selection: Selection,
+        metric: str | None,
+        steps: StepFilter | None = None,
+        *,
+        every_budget: bool = False,
     ) -> list[FigureOverSeeds]:
-        """Return the figures of the selected rows, in the order of the table; ``metric`` None takes all."""
+        """Return the figures of the selected rows, in the order of the table; ``metric`` None takes all.
+
+        ``every_budget``: also of rows that the same method trained longer, too.
+        """
         return [
             figure
             for figure in self.all
-            if selection.admits(figure.first)
+            if selection.admits(figure.first, every_budget=every_budget)
             and (metric is None or figure.first.metric == metric)
             and (steps is None or steps.admits(figure.first.steps, figure.source.timesteps))
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sfddm.report.budgets import BudgetTable, Curve
+from sfddm.report.budgets import BudgetTable, Control, Curve
 from sfddm.report.formats import count_text
 from sfddm.report.plots import MARKERS, PAPER, SERIES, bars, draw_references, dress_figures, inline_plot
 from sfddm.report.tables import MetricTable
@@ -29,30 +29,35 @@ def budget_plot(
     places = [index for index, group in enumerate(table.groups) if group.experiment == budgets.experiment]
     references = [line for line in (*table.references, *table.baselines) if places]
     across = [cell for line in references for place in places for cell in line.cells[place]]
-    controls = dict(curve.control for curve in curves if curve.control)
+    controls = {curve.control.method: curve.control for curve in curves if curve.control}.values()
     numbers = [point.number for curve in curves for point in curve.points]
 
     def draw(axes: Axes) -> None:
         for place in places:
             draw_references(axes, table.references, place, "--", band=True)
             draw_references(axes, table.baselines, place, ":", band=False)
-        for method, number in controls.items():
-            colour = SERIES[slots.get(method, 0)]
-            axes.axhline(number.value, color=colour, linewidth=1.0, zorder=2)
-            if number.low is not None and number.high is not None:
-                axes.axhspan(number.low, number.high, color=colour, alpha=0.1, linewidth=0, zorder=1)
+        for control in controls:
+            _draw_control(axes, control, slots)
         for position, curve in enumerate(curves):
             # Rows of equal budgets stand beside each other, by a few hundredths.
             _draw_curve(axes, curve, 1.03 ** (position - (len(curves) - 1) / 2), slots)
         _dress(axes, sorted({point.images for curve in curves for point in curve.points}))
         axes.set_ylabel(f"{budgets.label} {budgets.style.arrow}".strip())
-        dress_figures(axes, budgets.style, [*numbers, *controls.values(), *across])
+        dress_figures(axes, budgets.style, [*numbers, *(control.number for control in controls), *across])
 
     told = [_told(curve) for curve in curves]
-    told += [f"{number.name}, not trained: {number.text}" for number in controls.values()]
+    told += [f"{control.number.name}, not trained: {control.number.text}" for control in controls]
     told += [f"{line.title}: {cell.text}" for line in references for place in places for cell in line.cells[place]]
     words = f"{budgets.label} against training images, {budgets.title}, {steps} steps. {'; '.join(told)}."
     return inline_plot(f"{budgets.experiment}-budgets-{steps}", words, draw)
+
+
+def _draw_control(axes: Axes, control: Control, slots: Mapping[str, int]) -> None:
+    number, variant = control.number, control.method not in slots
+    colour = SERIES[slots.get(control.method, slots.get(control.method_name, 0))]
+    axes.axhline(number.value, color=colour, linewidth=0.6 if variant else 1.0, zorder=2)
+    if number.low is not None and number.high is not None:
+        axes.axhspan(number.low, number.high, color=colour, alpha=0.1, linewidth=0, zorder=1)
 
 
 def _draw_curve(axes: Axes, curve: Curve, aside: float, slots: Mapping[str, int]) -> None:

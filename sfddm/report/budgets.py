@@ -31,20 +31,29 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Control:
+    """What a curve is held against: the teacher, sampled at the same steps with the same sampler without training."""
+
+    method: str
+    method_name: str
+    number: Number
+
+
+@dataclass(frozen=True)
 class Curve:
     """A row at all of its budgets, increasing.
 
     Attributes:
         method: the row's name in the spec; ``method_name`` is the method that implements it.
         title: the row's, and its name behind it where another curve of the same steps has this title, too.
-        control: the row that is not trained at the same steps of the teacher with the same sampler; None without one.
+        control: None where no such row was measured.
     """
 
     method: str
     method_name: str
     title: str
     points: tuple[Point, ...]
-    control: tuple[str, Number] | None
+    control: Control | None
 
 
 @dataclass(frozen=True)
@@ -95,10 +104,15 @@ def _curve(some: Sequence[FigureOverSeeds], measured: Sequence[FigureOverSeeds],
         )
         for one in some
     )
+    untrained = None if control is None else _control(control)
     return Curve(
         method=name,
         method_name=largest.method_name or name,
         title=largest.title if titles.count(largest.title) == 1 else f"{largest.title} ({name})",
         points=points,
-        control=None if control is None else (control.first.method, control.number()),
+        control=untrained,
     )
+
+
+def _control(one: FigureOverSeeds) -> Control:
+    return Control(one.first.method, one.first.method_name or one.first.method, one.number())

@@ -14,6 +14,7 @@ from sfddm.report.ablations import SENSES
 from sfddm.report.agreement import agreement_of
 from sfddm.report.audits import audit_of
 from sfddm.report.budget_plot import budget_plot
+from sfddm.report.budgets import Control, Curve
 from sfddm.report.classes import classes_of
 from sfddm.report.content import Content
 from sfddm.report.costs import costs_beside_quality
@@ -114,8 +115,8 @@ def budgets(content: Content) -> Section | None:
     parts = []
     for one in content.budgets:
         curves = [curve for _, some in one.blocks for curve in some]
-        shown = {curve.method if curve.method in content.slots else curve.method_name for curve in curves}
-        shown |= {curve.control[0] for curve in curves if curve.control}
+        drawn: list[Curve | Control] = [*curves, *(curve.control for curve in curves if curve.control)]
+        shown = {row.method if row.method in content.slots else row.method_name for row in drawn}
         plots = [(steps, budget_plot(one, steps, some, table, content.slots)) for steps, some in one.blocks]
         legend = [entry for entry in content.legend if entry[3] in shown]
         hollow = any(curve.method not in content.slots for curve in curves)

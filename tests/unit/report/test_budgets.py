@@ -63,7 +63,7 @@ def test_a_curve_is_a_row_at_its_steps_with_costs_and_the_difference_to_its_untr
     assert [round(point.number.value, 2) for point in curve.points] == [210.0, 101.0, 91.0]
     # DDIM on other indices, although lower, is not what the student was before training.
     assert curve.control is not None
-    assert (curve.control[0], curve.control[1].value) == ("ddim", 100.0)
+    assert (curve.control.method, curve.control.number.value) == ("ddim", 100.0)
     gaps = [point.to_control for point in curve.points]
     # Seed by seed: 110 each; 2, -1, 2; -10, -7, -10, whose interval is -9 -+ 4.303.
     assert [(gap.value, gap.sense) for gap in gaps if gap] == [(110.0, "worse"), (1.0, "unclear"), (-9.0, "better")]

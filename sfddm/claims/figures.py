@@ -83,13 +83,21 @@ class Figures:
         self.all = [measured for part in parts for measured in measured_of(part, part.every_row)]
 
     def select(
-        self, selection: Selection, metric: str | None, steps: StepFilter | None = None
+        self,
+        selection: Selection,
+        metric: str | None,
+        steps: StepFilter | None = None,
+        *,
+        every_budget: bool = False,
     ) -> list[FigureOverSeeds]:
-        """Return the figures of the selected rows, in the order of the table; ``metric`` None takes all."""
+        """Return the figures of the selected rows, in the order of the table; ``metric`` None takes all.
+
+        ``every_budget``: also of rows that the same method trained longer, too.
+        """
         return [
             figure
             for figure in self.all
-            if selection.admits(figure.first)
+            if selection.admits(figure.first, every_budget=every_budget)
             and (metric is None or figure.first.metric == metric)
             and (steps is None or steps.admits(figure.first.steps, figure.source.timesteps))
         ]
@@ -107,7 +115,7 @@ def measured_of(part: Collected, rows: Iterable[Row]) -> Iterator[FigureOverSeed
     cheaper: dict[tuple[str | None, int | None, str, str], list[FigureOverSeeds]] = {}
     for figure in sorted(figures, key=lambda figure: figure.first.budget):
         row = figure.first
-        if row.budget_of not in (None, row.method):
+        if row.at_smaller_budget:
             cheaper.setdefault((row.budget_of, row.steps, row.metric, row.label), []).append(figure)
     for figure in figures:
         row = figure.first

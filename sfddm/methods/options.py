@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from sfddm.diffusion.index_sets import IndexSetKind
 from sfddm.diffusion.process import PredictionKind
@@ -12,6 +13,18 @@ from sfddm.networks.spec import NetworkSpec
 from sfddm.runtime.strict import Strict
 
 StepCount = Annotated[int, Field(ge=1)]
+#: How many times its training a row is trained.
+Multiple = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _increasing(multiples: tuple[float, ...]) -> tuple[float, ...]:
+    if any(one >= other for one, other in pairwise(multiples)):
+        raise ValueError(f"must increase strictly; got {', '.join(f'{one:g}' for one in multiples)}")
+    return multiples
+
+
+#: Multiples of a row's training, strictly increasing; the row is trained once for each.
+Budgets = Annotated[tuple[Multiple, ...], Field(min_length=1), AfterValidator(_increasing)]
 
 
 class TrainingOptions(Strict):
@@ -46,6 +59,9 @@ class MethodOptions(Strict):
             without a class plus w of what it says with it. A student that learned from a guided teacher needs none.
         prediction: what the student's network predicts; None: what its teacher's does. The first weights do not
             depend on it.
+        budgets: multiples of the row's training, see ``sfddm.spec.budgets``; None: those of the spec; (1,): none.
+        budget, budget_of: what a row that comes from ``budgets`` states: the multiple that its trainings have already,
+            and the row of the largest.
     """
 
     method: str
@@ -61,3 +77,6 @@ class MethodOptions(Strict):
     student_of: str | None = None
     guidance_scale: Annotated[float, Field(ge=0)] = 1.0
     prediction: PredictionKind | None = None
+    budgets: Budgets | None = None
+    budget: Multiple = 1.0
+    budget_of: str | None = None

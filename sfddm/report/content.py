@@ -12,6 +12,7 @@ import pandas as pd
 from sfddm.claims import CLAIMS_FOLDER, PUBLISHED_FOLDER, Claim, Verdict, evaluate_claims, load_claims, load_published
 from sfddm.claims.published import PublishedRow
 from sfddm.report.ablations import AblationTable, ablation_table, variants_of
+from sfddm.report.budgets import BudgetTable, budget_table
 from sfddm.report.fixed_points import FixedPoint, fixed_points
 from sfddm.report.frame import frame_of, over_seeds
 from sfddm.report.pictures import Images
@@ -42,9 +43,14 @@ class Content:
     properties: Properties | None = None
 
     @cached_property
+    def parts(self) -> tuple[Collected, ...]:
+        """The experiments with each row at its largest budget: what all sections show but that of the budgets."""
+        return tuple(part.at_largest_budgets for part in self.collected)
+
+    @cached_property
     def frame(self) -> pd.DataFrame:
-        """Every figure of every seed."""
-        return frame_of(self.collected)
+        """Every figure of every seed, of each row at its largest budget."""
+        return frame_of(self.parts)
 
     @cached_property
     def means(self) -> pd.DataFrame:
@@ -79,12 +85,18 @@ class Content:
         """One table for each metric, without the variants; the first is the main one."""
         scores = self.means[self.means.kind == "score"]
         main = scores[~scores.method.isin(self.variants)]
-        return tuple(metric_table(self.collected, main, metric) for metric in metrics_of(scores))
+        return tuple(metric_table(self.parts, main, metric) for metric in metrics_of(scores))
 
     @cached_property
     def ablations(self) -> tuple[AblationTable, ...]:
         """The variants of each experiment in each metric."""
-        found = (ablation_table(part, table.metric, self.variants) for part in self.collected for table in self.tables)
+        found = (ablation_table(part, table.metric, self.variants) for part in self.parts for table in self.tables)
+        return tuple(one for one in found if one is not None)
+
+    @cached_property
+    def budgets(self) -> tuple[BudgetTable, ...]:
+        """The rows of each experiment that were trained at several budgets, in the main metric."""
+        found = (budget_table(part, self.tables[0].metric) for part in self.collected)
         return tuple(one for one in found if one is not None)
 
     @property

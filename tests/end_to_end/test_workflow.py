@@ -174,6 +174,20 @@ def test_an_edited_budget_retrains_the_students_but_not_the_teacher(finished: Ch
     assert finished.planned() == {"distill": 4, "sample": 4, "evaluate": 4, "collect": 1, "report": 1}
 
 
+def test_a_further_budget_trains_the_former_largest_beside_the_new_one_and_no_smaller_one(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path)
+
+    def distilled() -> list[str]:
+        done = checkout.run("snakemake", "--cores", "8", "reports/table.html")
+        assert done.returncode == 0, done.stderr
+        return sorted(option(call, "method") for call in checkout.calls() if call[0] == "distill")
+
+    checkout.edit("params/smoke.yaml", "progressive: {start: 8}, sfddm: {}", "sfddm: {budgets: [1, 3]}")
+    assert distilled() == ["sfddm", "sfddm", "sfddm.x1", "sfddm.x1"], "at two numbers of steps each"
+    checkout.edit("params/smoke.yaml", "[1, 3]", "[1, 3, 9]")
+    assert distilled() == ["sfddm", "sfddm", "sfddm.x3", "sfddm.x3"]
+
+
 def test_a_row_that_is_measured_further_changes_no_figure_that_is_there(finished: Checkout) -> None:
     finished.edit("params/smoke.yaml", "{samples: 128}", "{samples: 128, agreement: [sfddm]}")
     assert finished.planned() == {"measure": 2, "collect": 1, "report": 1}

@@ -195,6 +195,42 @@ def test_the_cost_of_training_is_matched_where_that_is_asked() -> None:
     assert judge(versus(same_cost=True), [row("a", 1.0), row("b", 10.0)]).verdict == "not tested"
 
 
+def test_of_a_row_with_several_budgets_the_largest_is_judged() -> None:
+    half = {"method_name": "a", "budget_of": "a", "network_evaluations": 1000.0}
+    rows = [row("a", 1.0, **half | {"budget": 3.0, "network_evaluations": 3000.0}), row("a.x1", 20.0, **half)]
+    right = row("b", 10.0, network_evaluations=1000.0)
+    for left in ({"method": "a"}, {"implements": "a"}):
+        verdict = judge(versus(left=left), [*rows, right])
+        assert (verdict.verdict, [cell.rows[0].method for cell in verdict.cells]) == ("reproduced", ["a"])
+    # At equal cost the smaller budget is the one to compare, and by its own name it is meant anyway.
+    for test in (versus(left={"implements": "a"}, same_cost=True), versus(left={"method": "a.x1"})):
+        verdict = judge(test, [*rows, right])
+        assert (verdict.verdict, [cell.rows[0].method for cell in verdict.cells]) == ("contradicted", ["a.x1"])
+    folds = {"kind": "folds", "left": {"implements": "a"}, "equals": 1}
+    assert [cell.rows[0].method for cell in judge(folds, [*rows, right]).cells] == ["a"]
+
+
+def test_budgets_make_no_ablation() -> None:
+    """Neither is a smaller budget a row that differs in nothing, nor do the options of budgets make two rows differ."""
+    test = {"kind": "ablation", "left": {"implements": "s"}, "vary": ["norm"], "tolerance": 0.1}
+
+    def one(name: str, value: float, norm: str, budget: float = 1.0, of: str | None = None, **options: Any) -> Row:
+        budgets = {"budget": budget, "budget_of": of}
+        return row(name, value, method_name="s", options={"norm": norm} | budgets | options, **budgets)
+
+    rows = [
+        one("s", 10.0, "l2", 3.0, "s"),
+        one("s.x1", 99.0, "l2", 1.0, "s"),
+        one("l1", 10.1, "l1", 3.0, "l1"),
+        one("l1.x1", 50.0, "l1", 1.0, "l1"),
+        one("alone", 10.2, "huber", budgets=[1.0]),
+    ]
+    verdict = judge(test, rows)
+    assert {link.method for cell in verdict.cells for link in cell.rows} == {"s", "alone"}
+    assert "for the two furthest apart of 3 rows" in verdict.because
+    assert judge(test, rows[:2]).verdict == "not tested"
+
+
 def test_rows_can_be_chosen_by_their_options() -> None:
     rows = [
         row("a", 1.0, options={"sampler": "ddim"}),

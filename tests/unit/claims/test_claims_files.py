@@ -249,7 +249,7 @@ def test_verdicts_are_printed(
     print_claims(collected, claims=CLAIMS, console=printed)
     text = printed.file.getvalue()  # type: ignore[attr-defined]
     assert "↯ unsettled" in text
-    assert "none of the 4 claims to measure of Consistency Models was measured." in text
+    assert "none of the 3 claims to measure of Consistency Models was measured." in text
     assert "paired difference +5.005" in text
     assert "cannot be compared" in text
     render([collected], tmp_path / "out", CLAIMS)
@@ -282,7 +282,8 @@ def test_claims_are_counted_by_their_scale() -> None:
         "2 of the 5 claims to measure of SFDDM reproduced, 1 contradicted at toy scale; none tested at full scale"
     )
     assert scales([*toy, one("inconclusive", "full")]) == (
-        "0 of the 5 claims of SFDDM reproduced, 1 inconclusive at full scale; 2 reproduced, 1 contradicted at toy scale"
+        "0 of the 5 claims to measure of SFDDM reproduced, 1 inconclusive at full scale; "
+        "2 reproduced, 1 contradicted at toy scale"
     )
 
 

@@ -155,8 +155,7 @@ def test_properties_are_never_counted_with_measurements() -> None:
     words = ["reproduced", "not tested", "not tested", "holds", "holds", "not run"]
     made = [Verdict(str(i), "P", "S.", "R", word, "why") for i, word in enumerate(words)]  # type: ignore[arg-type]
     assert tally(made) == (
-        "3 claims to measure: 1 reproduced, 2 not tested; "
-        "3 properties of the code: 2 hold, 1 not run"
+        "3 claims to measure: 1 reproduced, 2 not tested; 3 properties of the code: 2 hold, 1 not run"
     )
     assert tally(made[3:4]).endswith("; 1 property of the code: 1 holds")
     assert "properties" not in tally(made[:3])

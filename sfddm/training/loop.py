@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from sfddm.training.checkpoint import load_checkpoint, save_checkpoint
 from sfddm.training.ema import MovingAverage
 from sfddm.training.feed import Feed
 from sfddm.training.pairs import PairsFeed
+from sfddm.training.snapshots import Snapshots
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,12 @@ class Seeds:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training cost."""
+    """What a training cost, and the earlier weights that its options asked for."""
 
     steps: int
     images_seen: int
     seconds: float
+    snapshots: Snapshots
 
 
 def step_count(options: TrainingOptions, images: int) -> int:
@@ -100,12 +103,13 @@ def train(
     first, seconds_before = load_checkpoint(checkpoint, objective, state.optimizer, state.average, total)
     if options.compile:
         objective.student.compile_network()
-    known = _known_labels(labels, objective.student.classes)
-    feed = Feed(images, known, options.batch_size, seeds.batches, options.shuffle, device)
+    classes = _known_labels(labels, objective.student.classes)
+    feed = Feed(images, classes, options.batch_size, seeds.batches, options.shuffle, device)
     share = slice(accelerator.process_index, None, accelerator.num_processes)
-    source = _Batches(feed, pairs, seeds, objective, options, share)
-    run = _Run(accelerator, state, source, options, total, title)
-    started = saved = time.monotonic()
+    batches = _Batches(feed, pairs, seeds, objective, options, share)
+    run = _Run(accelerator, state, batches, options, total, title, checkpoint.parent)
+    saved = time.monotonic()
+    started = saved - seconds_before
     with Progress(title, total, options.batch_size, first) as progress:
         for step in range(first, total):
             now, stop = time.monotonic(), step + 1 == stop_after
@@ -115,13 +119,13 @@ def train(
             if show:
                 progress.show(step + 1, loss=loss.item())
             if save:
-                spent = seconds_before + time.monotonic() - started
-                save_checkpoint(checkpoint, objective, state.optimizer, state.average, step=step + 1, seconds=spent)
+                seconds = time.monotonic() - started
+                save_checkpoint(checkpoint, objective, state.optimizer, state.average, step=step + 1, seconds=seconds)
                 saved = now
             if stop:
                 break
     state.finish(title)
-    return TrainingResult(total, total * options.batch_size, seconds_before + time.monotonic() - started)
+    return TrainingResult(total, total * options.batch_size, time.monotonic() - started, run.snapshots)
 
 
 @dataclass(frozen=True)
@@ -130,14 +134,21 @@ class _Run:
 
     accelerator: Accelerator
     state: _State
-    source: _Batches
+    batches: _Batches
     options: TrainingOptions
     total: int
     title: str
+    folder: Path
+
+    @cached_property
+    def snapshots(self) -> Snapshots:
+        """What is kept on the way, in the checkpoint's folder."""
+        network = self.state.objective.student.network
+        return Snapshots(network, self.state.average, self.options.snapshots, self.total, self.folder)
 
     def step(self, step: int, *, look: bool) -> Tensor:
         """Take one step and return its loss; ``look``, for which the host waits, checks that it is finite."""
-        batch, draws = self.source.batch(step)
+        batch, draws = self.batches.batch(step)
         with self.accelerator.autocast():
             loss = self.state.objective(batch, draws)
         self.accelerator.backward(loss.total)
@@ -146,6 +157,8 @@ class _Run:
         if look:
             _check_finite(loss.total, norm, self.title, step)
         self.state.update(step, learning_rate(self.options, step, self.total), loss.trains_student)
+        if self.accelerator.is_main_process:
+            self.snapshots.take(step + 1)
         total: Tensor = loss.total
         return total
 

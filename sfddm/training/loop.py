@@ -87,9 +87,8 @@ def train(
         images: (N, H, W, C) uint8.
         labels: (N,) int64 classes, -1 where there is none.
         options: length, optimiser, precision.
-        seeds: of the random numbers.
+        seeds, device: of the random numbers; where to compute.
         checkpoint: file of the running state, removed by the caller once the result is stored.
-        device: where to compute.
         title: names the training in the log.
         pairs: of the teacher, where the objective asks for them.
         stop_after: stop after this many steps and leave the checkpoint, as an interruption would.

@@ -45,6 +45,10 @@ _STYLES = {
     "ssim_teacher": MetricStyle("SSIM to the teacher", "higher", 3, "agreement", of_pixels=True),
     "feature_distance_teacher": MetricStyle("Feature distance to the teacher", "lower", 2, "agreement"),
     "l1_teacher": MetricStyle("L1 distance to the teacher", "lower", 4, "agreement", of_pixels=True),
+    "nearest_training": MetricStyle("Distance to the nearest training image", "unknown", 2, "memorisation"),
+    "nearest_training_held_out": MetricStyle("The same of held-out images", "unknown", 2, "memorisation"),
+    "nearest_training_ratio": MetricStyle("Ratio to held-out images", "unknown", 3, "memorisation"),
+    "nearer_than_held_out": MetricStyle("Nearer than held-out images are", "unknown", 4, "memorisation"),
 }
 
 

@@ -104,7 +104,8 @@ def distances_among(training: Features, device: str = "cpu") -> Float64:
     import torch
 
     everything = torch.zeros(len(training), dtype=torch.int64, device=device)
-    return np.sqrt(nearest_by_group(training, everything, 1, 1, device)[:, 0, 0].cpu().numpy())
+    squared = nearest_by_group(training, everything, 1, 1, device)[:, 0, 0]
+    return np.asarray(squared.sqrt().cpu().numpy())
 
 
 def memorisation_rows(generated: Float64, held_out: Float64, section: Samples) -> tuple[Figure, ...]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sfddm.evaluation.intervals import Blocks
+from sfddm.evaluation.intervals import Blocks, standard_error
 from sfddm.evaluation.metrics.base import Compared, Reference, find_metric
 from sfddm.evaluation.metrics.fd_infinity import drawn_parts, intercept
+from sfddm.evaluation.metrics.frechet_distance import FrechetDistance
 from sfddm.evaluation.reference import reference_statistics
 from sfddm.runtime.errors import SfddmError
 
@@ -44,12 +45,28 @@ def test_it_is_nearer_to_the_true_distance_than_the_plain_one(reference: Referen
 
 
 def test_its_interval_has_the_spread_over_other_samples(reference: Reference) -> None:
-    from sfddm.evaluation.intervals import standard_error
-
     blocks = Blocks(IMAGES, 10)
     found = [find_metric("fd_infinity").by_block(Compared(drawn(seed), reference, blocks)) for seed in range(1, 31)]
     spread = np.std([one.value for one in found], ddof=1)
     assert np.mean([standard_error(one, blocks) for one in found]) == pytest.approx(spread, rel=0.4)
+
+
+def test_replicates_are_lines_through_the_same_parts_without_the_block(reference: Reference) -> None:
+    features, blocks = drawn(1), Blocks(IMAGES - 1, 4)
+    features = features[: blocks.images]
+    parts = {1: [np.arange(blocks.images)], 2: list(drawn_parts(blocks, 2)), 3: list(drawn_parts(blocks, 3))}
+
+    def line(left_out: int | None) -> float:
+        points = []
+        for rows_of_parts in parts.values():
+            kept = [rows[blocks.labels()[rows] != left_out] for rows in rows_of_parts]
+            distance = np.mean([FrechetDistance().value(features[rows], reference) for rows in kept])
+            points.append((1 / len(kept[0]), distance))
+        return float(np.polyfit(*np.transpose(points), 1)[1])
+
+    found = find_metric("fd_infinity").by_block(Compared(features, reference, blocks))
+    expected = [line(None), *(line(block) for block in range(4))]
+    np.testing.assert_allclose([found.value, *found.replicates], expected, rtol=1e-6)
 
 
 def test_parts_are_disjoint_have_as_many_of_each_block_and_do_not_change() -> None:

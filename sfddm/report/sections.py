@@ -22,6 +22,7 @@ from sfddm.report.freedom import freedom_of
 from sfddm.report.grids import grid_of
 from sfddm.report.interpolations import interpolations_of
 from sfddm.report.landscape import landscape_of
+from sfddm.report.memorisation import memorisation_of
 from sfddm.report.plots import distance_plot
 from sfddm.report.protocols import protocol_of, provenance_of
 from sfddm.report.summary import glances_of
@@ -156,6 +157,7 @@ BUILDERS: tuple[Builder, ...] = (
     budgets,
     _each("samples", "Samples from the same noise", grid_of),
     _each("agreement", "Agreement with the teacher", agreement_of),
+    _each("memorisation", "Distance to the training images", memorisation_of),
     _each("classes", "Class by class", classes_of),
     _each("interpolation", "Interpolation in noise", interpolations_of),
     further_tables,

@@ -121,6 +121,27 @@ def test_what_fails_and_what_is_told(
     assert (found, told in text) == (held, True), text
 
 
+def test_another_metric_beside_a_figure_is_told_and_changes_nothing_in_it(run: Path, tmp_path: Path) -> None:
+    def settings(content: Any, **others: str) -> None:
+        for row in (*content["rows"], *content["floor"]):
+            row["protocol"]["settings"] = {"frechet_distance": "float64", "recall": "k is 3"} | others
+
+    (tmp_path / "record").mkdir()
+    record = changed(run, tmp_path / "record", settings)
+
+    def beside(content: Any) -> None:
+        settings(content, coverage="k is 3")
+        content["rows"].append(content["rows"][0] | {"metric": "coverage", "label": "Coverage"})
+
+    held, text = text_of(changed(run, tmp_path, beside), record)
+    assert held
+    assert "12 equal, 1 only in the run" in text
+    held, text = text_of(changed(run, tmp_path, lambda c: settings(c, recall="k is 5")), record)
+    assert not held
+    assert "differs in settings" in text
+    assert states(tmp_path / "changed.json", record) == {"same": 6, "protocol": 6}
+
+
 def test_a_missing_record_is_told(run: Path, tmp_path: Path) -> None:
     with pytest.raises(SfddmError, match=r"metrics\.json: no such file"):
         verify(run, tmp_path)

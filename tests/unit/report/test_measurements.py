@@ -128,6 +128,39 @@ def test_agreement_is_gathered_with_the_rows_and_shown_beside_its_control(run) -
     assert "PSNR" not in (runs / "out" / "table.md").read_text()
 
 
+def memorisation_file(ratio: float, share: float) -> dict[str, Any]:
+    values = {
+        "nearest_training": 10 * ratio,
+        "nearest_training_held_out": 10.0,
+        "nearest_training_ratio": ratio,
+        "nearer_than_held_out": share,
+    }
+    rows = [
+        {"metric": metric, "label": f"Label of {metric}", "value": value, "low": value - 0.1, "high": value + 0.1}
+        for metric, value in values.items()
+    ]
+    return {"schema": 1, "rows": rows, "protocol": {"control": "some others", "settings": {"nearest_training": "Thus"}}}
+
+
+def test_distances_to_training_images_are_shown_beside_held_out_ones(tmp_path: Path) -> None:
+    evaluation = {"samples": 100, "measurements": {"memorisation": list(METHODS)}}
+    spec = make_spec(methods=METHODS, evaluation=evaluation)
+    runs = make_runs(spec, tmp_path / "runs")
+    before = page_of(spec, runs)
+    assert 'id="memorisation"' not in before
+    for row, ratio, share in (("sfddm", 0.85, 0.25), ("ddim", 0.95, 0.0125), ("teacher", 0.25, 0.75)):
+        put_json(runs / "seed-0" / row / "steps-16" / "memorisation.json", memorisation_file(ratio, share))
+    page = page_of(spec, runs)
+    text = section(page, "memorisation")
+    # 0.85 and 0.25 are below 1 outside the interval, 0.95 is not.
+    assert "In 2 of 3 rows, generated images are nearer to training images" in text
+    assert "Held-out: some others." in text
+    assert "8.50 [8.40, 8.60] 10.00 [9.90, 10.10] 0.850 [0.750, 0.950] 0.2500 [0.1500, 0.3500]" in text
+    assert "Thus" in text
+    for name in ("table", "further", "protocol", "summary"):
+        assert section(page, name) == section(before, name)
+
+
 def put_audits(runs: Path, values: dict[str, dict[str, float]], steps: int = 16, seed: int = 0) -> None:
     for row, of_row in values.items():
         put_json(runs / f"seed-{seed}" / row / f"steps-{steps}" / "audit.json", audit_file(of_row))

@@ -37,7 +37,7 @@ class Images(Protocol):
 class Extractor(ABC):
     """Turns images into the features that metrics compare."""
 
-    name: ClassVar[str]  # the value of ``evaluation.extractor`` in a spec
+    name: ClassVar[str]  # how ``evaluation.extractors`` of a spec names it
     title: ClassVar[str]  # how a figure's label names it
     layer: ClassVar[str]  # the layer that metrics are computed from
     resolution: ClassVar[int | None] = None  # the only side that it takes; None: any
@@ -108,7 +108,7 @@ class NetworkExtractor(Extractor):
 
 def find_extractor(name: str) -> type[Extractor]:
     """Return the extractor called ``name``."""
-    return find("sfddm.extractors", Extractor, name, "evaluation.extractor")  # type: ignore[type-abstract]
+    return find("sfddm.extractors", Extractor, name, "evaluation.extractors")  # type: ignore[type-abstract]
 
 
 def extract_features(images: Images, extraction: Extraction, device: str = "cpu") -> Features:

@@ -36,9 +36,14 @@ class Content:
     claims: tuple[Claim, ...] = ()
 
     @cached_property
+    def parts(self) -> tuple[Collected, ...]:
+        """The experiments as all sections but "By extractor" show them: with the main extractor's figures."""
+        return tuple(part.of_main_extractor for part in self.collected)
+
+    @cached_property
     def frame(self) -> pd.DataFrame:
-        """Every figure of every seed."""
-        return frame_of(self.collected)
+        """Every figure of every seed, by the main extractor."""
+        return frame_of(self.parts)
 
     @cached_property
     def means(self) -> pd.DataFrame:
@@ -73,12 +78,12 @@ class Content:
         """One table for each metric, without the variants; the first is the main one."""
         scores = self.means[self.means.kind == "score"]
         main = scores[~scores.method.isin(self.variants)]
-        return tuple(metric_table(self.collected, main, metric) for metric in metrics_of(scores))
+        return tuple(metric_table(self.parts, main, metric) for metric in metrics_of(scores))
 
     @cached_property
     def ablations(self) -> tuple[AblationTable, ...]:
         """The variants of each experiment in each metric."""
-        found = (ablation_table(part, table.metric, self.variants) for part in self.collected for table in self.tables)
+        found = (ablation_table(part, table.metric, self.variants) for part in self.parts for table in self.tables)
         return tuple(one for one in found if one is not None)
 
     @property

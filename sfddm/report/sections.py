@@ -16,6 +16,7 @@ from sfddm.report.audits import audit_of
 from sfddm.report.classes import classes_of
 from sfddm.report.content import Content
 from sfddm.report.costs import costs_beside_quality
+from sfddm.report.extractors import extractors_of
 from sfddm.report.grids import grid_of
 from sfddm.report.interpolations import interpolations_of
 from sfddm.report.plots import distance_plot
@@ -93,7 +94,7 @@ def distances(content: Content) -> Section:
     tables = [table for table in content.tables if table.style.better == "lower"] or list(content.tables[:1])
     plots = [
         {"svg": distance_plot(table, index, content.slots), "title": group.title, "heading": table.style.heading}
-        for part in content.collected
+        for part in content.parts
         for table in tables
         for index, group in enumerate(table.groups)
         if group.experiment == part.provenance.experiment and group.steps
@@ -109,7 +110,7 @@ def _each(identifier: str, title: str, build: Callable[[Content, Collected], Any
     """Return the builder of a section that shows what ``build`` gives for each experiment, where it gives anything."""
 
     def builder(content: Content) -> Section | None:
-        parts = [found for part in content.collected if (found := build(content, part)) is not None]
+        parts = [found for part in content.parts if (found := build(content, part)) is not None]
         return Section(identifier, title, f"{identifier}.html", {"parts": parts}) if parts else None
 
     return builder
@@ -126,6 +127,7 @@ BUILDERS: tuple[Builder, ...] = (
     _each("classes", "Class by class", classes_of),
     _each("interpolation", "Interpolation in noise", interpolations_of),
     further_tables,
+    _each("extractors", "By extractor", extractors_of),
     _each("audit", "Protocol audit", audit_of),
     _each("costs", "Cost beside quality", costs_beside_quality),
     _each("protocol", "Protocol", protocol_of),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -135,6 +135,12 @@ class Provenance:
         return float(self.spec.get("evaluation", {}).get("confidence", 0.95))
 
     @property
+    def extractors(self) -> tuple[str, ...]:
+        """The extractors that the spec states, the main one first; none where it states none."""
+        evaluation = self.spec.get("evaluation", {})
+        return tuple(evaluation.get("extractors", [evaluation["extractor"]] if "extractor" in evaluation else []))
+
+    @property
     def timesteps(self) -> int:
         """The teacher's T."""
         return int(self.spec.get("schedule", {}).get("timesteps", 1000))
@@ -162,6 +168,16 @@ class Collected:
     def seeds(self) -> tuple[int, ...]:
         """The training seeds, increasing."""
         return tuple(sorted({row.seed for row in self.rows if row.seed is not None}))
+
+    @property
+    def of_main_extractor(self) -> Collected:
+        """The same without the figures of further extractors."""
+        further = self.provenance.extractors[1:]
+        rows, baseline = (
+            tuple(row for row in some if row.protocol.get("extractor") not in further)
+            for some in (self.rows, self.baseline)
+        )
+        return replace(self, rows=rows, baseline=baseline)
 
     @property
     def every_row(self) -> tuple[Row, ...]:

@@ -50,7 +50,7 @@ def class_partition(spec: Spec, row: str) -> ClassPartition:
     share = shared_classes(spec, row)
     if share is None or spec.network.classes is None:
         raise SfddmError(f"{spec.name}: the students of {row} do not share the classes; there is nothing to partition")
-    extraction = Extraction(**{name: getattr(spec.evaluation, name) for name in Extraction.model_fields})
+    extraction = Extraction(**_evaluation_fields(spec, Extraction))
     return ClassPartition(share, spec.network.classes, extraction)
 
 
@@ -103,9 +103,22 @@ def image_shape(spec: Spec) -> tuple[int, int, int]:
     return spec.data.channels, spec.data.image_size, spec.data.image_size
 
 
-def scoring(spec: Spec) -> Scoring:
-    """Return what the stages ``reference`` and ``evaluate`` compute with."""
-    return Scoring(**_evaluation_fields(spec, Scoring))
+def scoring(spec: Spec, extractor: str | None = None) -> Scoring:
+    """Return what the stages ``reference`` and ``evaluate`` compute with; ``extractor`` None is the main one.
+
+    Figures class by class are of the main extractor only.
+
+    Raises:
+        SfddmError: the spec has no such extractor.
+    """
+    main = Scoring(**_evaluation_fields(spec, Scoring))
+    if extractor in (None, main.extractor):
+        return main
+    if extractor not in spec.evaluation.extractors:
+        known = ", ".join(spec.evaluation.extractors)
+        raise SfddmError(f"{spec.name}: evaluation.extractors has no {extractor!r}; it has {known}")
+    weights = spec.evaluation.weights_of(extractor)
+    return main.model_copy(update={"extractor": extractor, "extractor_weights": weights, "classes": None})
 
 
 def measurement(spec: Spec, name: str, row: str, steps: int) -> Any:
@@ -124,7 +137,9 @@ def measurement(spec: Spec, name: str, row: str, steps: int) -> Any:
 def _evaluation_fields(spec: Spec, kind: type[Any]) -> dict[str, Any]:
     """Return the fields of a section that the spec has."""
     data = {"data_label": spec.data.label, "image_size": spec.data.image_size, "channels": spec.data.channels}
-    known = dict(spec.evaluation) | data | {"classes": spec.network.classes}
+    main = spec.evaluation.extractor
+    own = {"extractor": main, "extractor_weights": spec.evaluation.weights_of(main), "classes": spec.network.classes}
+    known = dict(spec.evaluation) | data | own
     return {name: known[name] for name in kind.model_fields if name in known}
 
 

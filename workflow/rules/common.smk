@@ -153,6 +153,8 @@ STUDENTS, PAIRS = depends("student", "row", "fold", "seed"), depends("pairs", "s
 PARTITIONS, SAMPLES = depends("partition", "row"), depends("samples", "row", "steps")
 INDEX_SETS = depends("index_set", "row", "steps")
 REFERENCE, SCORES = depends("reference"), depends("score")
+# Of an extractor after the first of evaluation.extractors.
+FURTHER_REFERENCE, FURTHER_SCORES = depends("reference", "extractor"), depends("score", "extractor")
 MEASUREMENTS = depends("measurement", "name", "row", "steps")
 
 
@@ -268,6 +270,20 @@ def row_files(wildcards, name: str) -> list[str]:
     spec = spec_of(wildcards.experiment)
     place = f"reports/runs/{wildcards.experiment}"
     return [f"{place}/seed-{seed}/{row}/steps-{steps}/{name}" for seed in spec.seeds for row, steps in spec.rows()]
+
+
+def reference_files(wildcards) -> list[str]:
+    """Return the figures of real against real by each extractor: the main one's, and those of the others."""
+    place = f"reports/runs/{wildcards.experiment}/reference"
+    further = spec_of(wildcards.experiment).evaluation.extractors[1:]
+    return [f"{place}/score.json", *(f"{place}/{extractor}/score.json" for extractor in further)]
+
+
+def score_files(wildcards) -> list[str]:
+    """Return the scores of all rows and seeds by each extractor."""
+    further = spec_of(wildcards.experiment).evaluation.extractors[1:]
+    names = ["score.json", *(f"score-{extractor}.json" for extractor in further)]
+    return [file for name in names for file in row_files(wildcards, name)]
 
 
 def measured_files(wildcards) -> list[str]:

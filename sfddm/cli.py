@@ -194,14 +194,31 @@ def sample(
 
 @app.command()
 @stage
+def classifier(spec: Spec, data: arg.Data, out: arg.OutFolder, *, device: Any) -> Dependencies:
+    """Train the extractor classifier on the real images and their labels."""
+    from sfddm.evaluation.classifier import train_classifier
+    from sfddm.spec import dependencies, stages
+
+    train_classifier(stages.classifier_training(spec), data, out, device)
+    return dependencies.of_classifier(spec)
+
+
+@app.command()
+@stage
 def reference(
-    spec: Spec, data: arg.Data, out: arg.OutReference, extractor: arg.ExtractorName = None, *, device: Any
+    spec: Spec,
+    data: arg.Data,
+    out: arg.OutReference,
+    extractor: arg.ExtractorName = None,
+    extractor_weights: arg.ExtractorWeights = None,
+    *,
+    device: Any,
 ) -> Dependencies:
     """Compute the features of the real images, and how far real images are from real images."""
     from sfddm.evaluation.reference import write_reference
     from sfddm.spec import dependencies, stages
 
-    write_reference(stages.scoring(spec, extractor), data, out, device=str(device))
+    write_reference(stages.scoring(spec, extractor, extractor_weights), data, out, device=str(device))
     return dependencies.of_reference(spec, extractor)
 
 
@@ -213,6 +230,7 @@ def evaluate(
     reference: arg.Reference,
     out: arg.OutFile,
     extractor: arg.ExtractorName = None,
+    extractor_weights: arg.ExtractorWeights = None,
     *,
     device: Any,
 ) -> Dependencies:
@@ -220,7 +238,7 @@ def evaluate(
     from sfddm.evaluation.score import score
     from sfddm.spec import dependencies, stages
 
-    score(stages.scoring(spec, extractor), samples, reference, out, device=str(device))
+    score(stages.scoring(spec, extractor, extractor_weights), samples, reference, out, device=str(device))
     return dependencies.of_score(spec, extractor)
 
 

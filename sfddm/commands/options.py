@@ -68,6 +68,9 @@ State = Annotated[Path, option("--state", "Where checkpoints live while training
 ExtractorName = Annotated[
     str | None, option("--extractor", "One of evaluation.extractors; default: the first, the main one.")
 ]
+ExtractorWeights = Annotated[
+    Path | None, option("--extractor-weights", "What `sfddm classifier` wrote, for the extractor classifier."), Reads()
+]
 Threads = Annotated[int | None, option("--threads", "Threads for torch; default: torch's own choice.", min=1)]
 STATE = Path("reports/state")
 METRICS = Path("reports/metrics.json")

@@ -58,9 +58,15 @@ class EvaluationSpec(Preparation):
     @field_validator("extractors")
     @classmethod
     def _known_extractors(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        from sfddm.extractors.base import find_extractor
+
         if len(set(names)) < len(names):
             raise ValueError("names an extractor twice")
-        return tuple(check_extractor(name) for name in names)
+        for name in names:
+            check_extractor(name)
+        if find_extractor(names[0]).trained:
+            raise ValueError(f"{names[0]} is trained in the run, and only scores: it cannot be the first")
+        return names
 
     @model_validator(mode="after")
     def _weights_of_its_extractors(self) -> EvaluationSpec:

@@ -10,7 +10,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,7 @@ class Extractor(ABC):
     narrow_layers: ClassVar[tuple[str, str] | None] = None  # two layers about 192 and 768 wide, for the audit
     sha256: ClassVar[str | None] = None  # digest that its weights must have; None where there are none
     file: ClassVar[str] = ""  # the weights' file name
+    trained: ClassVar[bool] = False  # whether the run's stage ``classifier`` makes its weights
     packages: ClassVar[tuple[str, ...]] = ()  # whose versions can change the features
 
     def __init__(self, extraction: Extraction, layers: Sequence[str], device: str = "cpu") -> None:
@@ -82,6 +83,11 @@ class Extractor(ABC):
             must = f"must be {cls.sha256} ({cls.file})"
             raise SfddmError(f"{path}: not the weights of {cls.name}: sha256 is {found}, {must}")
         return path
+
+    @classmethod
+    def identity(cls, weights: Path | None) -> dict[str, Any]:
+        """Return what a protocol says of the network; ``weights`` are those that were chosen, None its own."""
+        return {"extractor_sha256": cls.sha256}
 
     @abstractmethod
     def features(self, images: NDArray[np.uint8]) -> dict[str, Features]:

@@ -105,6 +105,11 @@ def of_index_set(spec: Spec, row: str, steps: int) -> Dependencies:
     )
 
 
+def of_classifier(spec: Spec) -> Dependencies:
+    """Return what the extractor that the run trains depends on, besides the store."""
+    return _make("classifier", {}, stages.classifier_training(spec).key, ["sfddm.evaluation.classifier"], [])
+
+
 def of_reference(spec: Spec, extractor: str | None = None) -> Dependencies:
     """Return what the reference depends on, besides the store; ``extractor`` None is the main one.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from sfddm.evaluation.measurements.base import find_measurement
-from sfddm.evaluation.sections import ClassPartition, Scoring
+from sfddm.evaluation.sections import ClassifierTraining, ClassPartition, Scoring
 from sfddm.extractors.spec import Extraction
 from sfddm.methods.base import Share, Training
 from sfddm.runtime.errors import SfddmError
@@ -103,22 +104,27 @@ def image_shape(spec: Spec) -> tuple[int, int, int]:
     return spec.data.channels, spec.data.image_size, spec.data.image_size
 
 
-def scoring(spec: Spec, extractor: str | None = None) -> Scoring:
+def scoring(spec: Spec, extractor: str | None = None, weights: Path | None = None) -> Scoring:
     """Return what the stages ``reference`` and ``evaluate`` compute with; ``extractor`` None is the main one.
 
-    Figures class by class are of the main extractor only.
+    Figures class by class are of the main extractor only. ``weights``: instead of those that the spec states.
 
     Raises:
         SfddmError: the spec has no such extractor.
     """
-    main = Scoring(**_evaluation_fields(spec, Scoring))
-    if extractor in (None, main.extractor):
-        return main
-    if extractor not in spec.evaluation.extractors:
-        known = ", ".join(spec.evaluation.extractors)
+    evaluation, fields = spec.evaluation, _evaluation_fields(spec, Scoring)
+    extractor = extractor or evaluation.extractor
+    if extractor not in evaluation.extractors:
+        known = ", ".join(evaluation.extractors)
         raise SfddmError(f"{spec.name}: evaluation.extractors has no {extractor!r}; it has {known}")
-    weights = spec.evaluation.weights_of(extractor)
-    return main.model_copy(update={"extractor": extractor, "extractor_weights": weights, "classes": None})
+    if extractor != evaluation.extractor:
+        fields |= {"extractor": extractor, "classes": None}
+    return Scoring(**fields | {"extractor_weights": weights or evaluation.weights_of(extractor)})
+
+
+def classifier_training(spec: Spec) -> ClassifierTraining:
+    """Return what the stage ``classifier`` computes with."""
+    return ClassifierTraining(image_shape(spec), "test" in spec.data.splits)
 
 
 def measurement(spec: Spec, name: str, row: str, steps: int) -> Any:

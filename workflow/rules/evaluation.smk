@@ -1,6 +1,27 @@
 """From a model to figures: the reference features, the images of a row, their score."""
 
 
+rule classifier:
+    input:
+        data=f"{RUN}/data",
+    output:
+        directory(f"{RUN}/classifier"),
+    log:
+        "reports/logs/{experiment}/classifier.log",
+    benchmark:
+        "reports/benchmarks/{experiment}/classifier.tsv"
+    threads: 1
+    resources:
+        gpu=accelerators(),
+        mem_mb=2000,
+    params:
+        spec=section(CLASSIFIERS),
+        code=code(CLASSIFIERS),
+    shell:
+        "sfddm classifier params/{wildcards.experiment}.yaml --data {input.data} --out {output}"
+        " --threads {threads} 2>&1 | tee -i {log}"
+
+
 rule reference:
     input:
         data=f"{RUN}/data",
@@ -26,6 +47,9 @@ rule reference:
 
 
 use rule reference as further_reference with:
+    input:
+        data=f"{RUN}/data",
+        weights=trained_extractor,
     output:
         features=f"{RUN}/reference/{{extractor}}/features.npz",
         score=f"{RUN}/reference/{{extractor}}/score.json",
@@ -37,7 +61,7 @@ use rule reference as further_reference with:
         spec=section(FURTHER_REFERENCE),
         code=code(FURTHER_REFERENCE),
         out=subpath(output.score, parent=True),
-        extractor="--extractor {extractor}",
+        extractor=extractor_options,
 
 
 rule sample:
@@ -96,6 +120,7 @@ use rule evaluate as further_evaluate with:
         images=rules.sample.output.images,
         labels=rules.sample.output.labels,
         features=rules.further_reference.output.features,
+        weights=trained_extractor,
     output:
         f"{SEED}/{{method}}/steps-{{steps}}/score-{{extractor}}.json",
     log:
@@ -106,7 +131,7 @@ use rule evaluate as further_evaluate with:
         spec=section(FURTHER_SCORES),
         code=code(FURTHER_SCORES),
         reference=subpath(input.features, parent=True),
-        extractor="--extractor {extractor}",
+        extractor=extractor_options,
 
 
 rule measure:

@@ -165,26 +165,52 @@ def sample(
 
 @app.command()
 @stage
-def reference(spec: Spec, data: arg.Data, out: arg.OutReference, *, device: Any) -> Dependencies:
+def classifier(spec: Spec, data: arg.Data, out: arg.OutFolder, *, device: Any) -> Dependencies:
+    """Train the extractor classifier on the real images and their labels."""
+    from sfddm.evaluation.classifier import train_classifier
+    from sfddm.spec import dependencies, stages
+
+    train_classifier(stages.classifier_training(spec), data, out, device)
+    return dependencies.of_classifier(spec)
+
+
+@app.command()
+@stage
+def reference(
+    spec: Spec,
+    data: arg.Data,
+    out: arg.OutReference,
+    extractor: arg.ExtractorName = None,
+    extractor_weights: arg.ExtractorWeights = None,
+    *,
+    device: Any,
+) -> Dependencies:
     """Compute the features of the real images, and how far real images are from real images."""
     from sfddm.evaluation.reference import write_reference
     from sfddm.spec import dependencies, stages
 
-    write_reference(stages.scoring(spec), data, out, device=str(device))
-    return dependencies.of_reference(spec)
+    write_reference(stages.scoring(spec, extractor, extractor_weights), data, out, device=str(device))
+    return dependencies.of_reference(spec, extractor)
 
 
 @app.command()
 @stage
 def evaluate(
-    spec: Spec, samples: arg.Samples, reference: arg.Reference, out: arg.OutFile, *, device: Any
+    spec: Spec,
+    samples: arg.Samples,
+    reference: arg.Reference,
+    out: arg.OutFile,
+    extractor: arg.ExtractorName = None,
+    extractor_weights: arg.ExtractorWeights = None,
+    *,
+    device: Any,
 ) -> Dependencies:
     """Score samples against the reference under the spec's protocol."""
     from sfddm.evaluation.score import score
     from sfddm.spec import dependencies, stages
 
-    score(stages.scoring(spec), samples, reference, out, device=str(device))
-    return dependencies.of_score(spec)
+    score(stages.scoring(spec, extractor, extractor_weights), samples, reference, out, device=str(device))
+    return dependencies.of_score(spec, extractor)
 
 
 @app.command()

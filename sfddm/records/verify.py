@@ -34,6 +34,8 @@ State = Literal["same", "within", "drift", "no interval", "missing", "protocol",
 FAILURES: tuple[State, ...] = ("drift", "missing", "protocol")
 #: Parts of a protocol that may differ: they are told, not judged.
 _TOLD = ("versions",)
+#: Those of an extractor that the run itself trained, on the same images, to other bits on another machine.
+_TOLD_OF_TRAINED = ("extractor_sha256", "extractor_accuracy")
 
 Key = tuple[str, str, int | None, int | None, str, str]
 
@@ -100,6 +102,8 @@ def _compare(key: Key, recorded: Row, found: Row | None, confidence: float, judg
     if found is None:
         return Compared(key, "missing", recorded, None)
     differing = _differing(_own_protocol(recorded), _own_protocol(found))
+    if "extractor_trained_on" in recorded.protocol and "extractor_trained_on" not in differing:
+        differing = [key for key in differing if key not in _TOLD_OF_TRAINED]
     if recorded.index_set != found.index_set and None not in (recorded.index_set, found.index_set):
         differing.append("index_set")
     if differing:

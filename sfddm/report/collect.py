@@ -60,11 +60,13 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
         for row, steps in spec.rows():
             _gather_row(spec, runs / f"seed-{seed}" / row, _whose(spec, row, steps, seed), teacher, found)
     found.kept[REAL] = _kept(open_store(runs / "data" / spec.evaluation.reference_split).images)
-    baseline = read_result(runs / "reference" / "score.json", Score, "reference")
-    facts = {"experiment": spec.name, "method": REAL, "role": "real", "title": "Real against real"}
+    further, facts = spec.evaluation.extractors[1:], {"experiment": spec.name, "method": REAL, "role": "real"}
+    places = [runs / "reference", *(runs / "reference" / extractor for extractor in further)]
+    baselines = [read_result(place / "score.json", Score, "reference") for place in places]
+    facts |= {"title": "Real against real"}
     collected = Collected(
         rows=tuple(found.rows),
-        baseline=_rows_of(baseline, facts),
+        baseline=tuple(row for baseline in baselines for row in _rows_of(baseline, facts)),
         audits=tuple(found.audits),
         interpolations=tuple(found.interpolations),
         classes=tuple(found.classes),
@@ -113,6 +115,8 @@ def _gather_row(spec: Spec, folder: Path, whose: RowOf, teacher: Card, found: _G
     found.rows.extend(_rows_of(score, facts))
     if score.by_class:
         found.classes.append(ClassesOfRow(**vars(whose), rows=score.by_class))
+    for extractor in spec.evaluation.extractors[1:]:
+        found.rows.extend(_rows_of(read_result(place / f"score-{extractor}.json", Score, "evaluate"), facts))
 
     for name in spec.evaluation.measured:
         if (row, steps) in spec.measured_rows(name) and (place / f"{name}.json").is_file():

@@ -44,8 +44,8 @@ class Content:
 
     @cached_property
     def parts(self) -> tuple[Collected, ...]:
-        """The experiments with each row at its largest budget: what all sections show but that of the budgets."""
-        return tuple(part.at_largest_budgets for part in self.collected)
+        """The experiments as most sections show them: each row at its largest budget, by the main extractor."""
+        return tuple(part.at_largest_budgets.of_main_extractor for part in self.collected)
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -96,7 +96,7 @@ class Content:
     @cached_property
     def budgets(self) -> tuple[BudgetTable, ...]:
         """The rows of each experiment that were trained at several budgets, in the main metric."""
-        found = (budget_table(part, self.tables[0].metric) for part in self.collected)
+        found = (budget_table(part.of_main_extractor, self.tables[0].metric) for part in self.collected)
         return tuple(one for one in found if one is not None)
 
     @property

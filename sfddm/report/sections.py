@@ -18,6 +18,7 @@ from sfddm.report.budgets import Control, Curve
 from sfddm.report.classes import classes_of
 from sfddm.report.content import Content
 from sfddm.report.costs import costs_beside_quality
+from sfddm.report.extractors import extractors_of
 from sfddm.report.freedom import freedom_of
 from sfddm.report.grids import grid_of
 from sfddm.report.interpolations import interpolations_of
@@ -162,6 +163,7 @@ BUILDERS: tuple[Builder, ...] = (
     _each("interpolation", "Interpolation in noise", interpolations_of),
     further_tables,
     _each("freedom", "Degrees of freedom", freedom_of),
+    _each("extractors", "By extractor", extractors_of),
     _each("audit", "Protocol audit", audit_of),
     _each("costs", "Cost beside quality", costs_beside_quality),
     landscape,

@@ -144,6 +144,12 @@ class Provenance:
         return float(self.spec.get("evaluation", {}).get("confidence", 0.95))
 
     @property
+    def extractors(self) -> tuple[str, ...]:
+        """The extractors that the spec states, the main one first; none where it states none."""
+        evaluation = self.spec.get("evaluation", {})
+        return tuple(evaluation.get("extractors", [evaluation["extractor"]] if "extractor" in evaluation else []))
+
+    @property
     def timesteps(self) -> int:
         """The teacher's T."""
         return int(self.spec.get("schedule", {}).get("timesteps", 1000))
@@ -178,6 +184,16 @@ class Collected:
         smaller = {row.method for row in self.rows if row.at_smaller_budget}
         rows = tuple(row for row in self.rows if row.method not in smaller)
         return replace(self, rows=rows, classes=tuple(one for one in self.classes if one.method not in smaller))
+
+    @property
+    def of_main_extractor(self) -> Collected:
+        """The same without the figures of further extractors."""
+        further = self.provenance.extractors[1:]
+        rows, baseline = (
+            tuple(row for row in some if row.protocol.get("extractor") not in further)
+            for some in (self.rows, self.baseline)
+        )
+        return replace(self, rows=rows, baseline=baseline)
 
     @property
     def every_row(self) -> tuple[Row, ...]:

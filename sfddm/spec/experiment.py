@@ -127,11 +127,11 @@ class Spec(Strict):
 
     def _check_points(self) -> None:
         points, source = self.data.points, self.data.source
-        if points != find_extractor(self.evaluation.extractor).for_points:
-            given = "points" if points else "images"
-            raise ValueError(
-                f"evaluation.extractor: must be points for a source of points, and for no other; {source} gives {given}"
-            )
+        for name in self.evaluation.extractors:
+            if points != find_extractor(name).for_points:
+                given = "points" if points else "images"
+                must = "must be points for a source of points, and for no other"
+                raise ValueError(f"evaluation.extractors: {name}: {must}; {source} gives {given}")
         if points and not self.network.takes_points:
             raise ValueError(f"network.kind: must be mlp for the source {source}: {self.network.kind} needs images")
 

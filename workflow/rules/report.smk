@@ -4,11 +4,11 @@
 rule collect:
     input:
         data=f"{RUN}/data",
-        floor=f"{RUN}/reference/score.json",
+        floor=reference_files,
         models=all_models,
         images=lambda wildcards: row_files(wildcards, "samples.npy"),
         costs=lambda wildcards: row_files(wildcards, "samples.json"),
-        scores=lambda wildcards: row_files(wildcards, "score.json"),
+        scores=score_files,
         measurements=measured_files,
     output:
         metrics=f"{RUN}/collected/metrics.json",

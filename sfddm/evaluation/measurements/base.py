@@ -98,7 +98,7 @@ def find_measurement(name: str) -> type[Measurement]:
     Raises:
         SfddmError: there is none, or its file would have the name of another one of its row.
     """
-    if name in TAKEN:
+    if name in TAKEN or name.startswith("score-"):
         raise SfddmError(f"measurement: must not be called {name}: {name}.json or {name}.npy is another file of a row")
     return find("sfddm.evaluation.measurements", Measurement, name, "measurement")  # type: ignore[type-abstract]
 

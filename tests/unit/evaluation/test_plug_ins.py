@@ -134,7 +134,7 @@ def test_their_code_counts_where_they_are_used_and_nowhere_else(plugins: dict[st
     ("change", "sentence"),
     [
         ({"metrics": ["fid"]}, r"evaluation\.metrics: must be one of .*frechet_distance, kid, .*; got 'fid'"),
-        ({"extractor": "vgg"}, r"evaluation\.extractor: must be one of .*inception-v3-compat.*; got 'vgg'"),
+        ({"extractor": "vgg"}, r"evaluation\.extractors: must be one of .*inception-v3-compat.*; got 'vgg'"),
         ({"measurements": {"sharpness": ["ddim"]}}, r"evaluation\.measurements: must be one of agreement.*'sharpness'"),
         ({"measurements": {"audit": ["nobody"]}}, r"evaluation\.audit: no such row under methods: nobody"),
         ({"measurements": {"agreement": ["ddim"]}}, r"evaluation\.agreement: needs a row of the method teacher"),

@@ -42,10 +42,8 @@ def audit_of(content: Content, part: Collected) -> dict[str, Any] | None:
     if not part.audits:
         return None
     described: dict[str, AuditFigure] = {}
-    for figure in (figure for audit in part.audits for figure in audit.rows if not figure.resampled):
+    for figure in (figure for audit in part.audits for figure in audit.rows):
         described.setdefault(figure.protocol_name, figure)
-    if not described:
-        return None
     protocols = sorted(described.values(), key=lambda figure: figure.protocol_name != OWN)
     ranked = with_ranks(content.means_of(part, "audit"))
     rows = [lines_of(row) for _, row in ranked.groupby(["method", "steps"], sort=False)]

@@ -126,7 +126,7 @@ def _gather_row(spec: Spec, folder: Path, whose: RowOf, teacher: Card, found: _G
 def _gather_measurement(name: str, place: Path, whose: RowOf, facts: dict[str, Any], found: _Gathered) -> None:
     """Read one further measurement of a row; what the report shows in tables of its own is kept apart."""
     file = place / f"{name}.json"
-    if name in ("audit", "freedom"):
+    if name == "audit":
         audit = read_result(file, Audit, "measure")
         found.audits.append(AuditOfRow(**vars(whose), rows=audit.rows, note=audit.note))
     elif name == "interpolation":

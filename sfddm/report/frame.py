@@ -22,7 +22,7 @@ def frame_of(parts: Iterable[Collected]) -> pd.DataFrame:
 
     The columns are those of ``Row``, and further
 
-        kind: "score"; "audit", "freedom" or "class" for a figure of one protocol, other images, or one class;
+        kind: "score", or "audit" or "class" for a figure of one protocol or class;
         item: which protocol or class; "" for a score;
         confidence: of the intervals, in (0, 1).
 
@@ -46,7 +46,7 @@ def _audits(part: Collected) -> Iterator[dict[str, Any]]:
     for one in part.audits:
         for figure in one.rows:
             figures = {key: getattr(figure, key) for key in ("metric", "label", "value", "low", "high")}
-            yield _facts(one, "freedom" if figure.resampled else "audit", figure.protocol_name) | figures
+            yield _facts(one, "audit", figure.protocol_name) | figures
 
 
 def _classes(part: Collected) -> Iterator[dict[str, Any]]:

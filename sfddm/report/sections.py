@@ -19,7 +19,6 @@ from sfddm.report.classes import classes_of
 from sfddm.report.content import Content
 from sfddm.report.costs import costs_beside_quality
 from sfddm.report.extractors import extractors_of
-from sfddm.report.freedom import freedom_of
 from sfddm.report.grids import grid_of
 from sfddm.report.interpolations import interpolations_of
 from sfddm.report.landscape import landscape_of
@@ -162,7 +161,6 @@ BUILDERS: tuple[Builder, ...] = (
     _each("classes", "Class by class", classes_of),
     _each("interpolation", "Interpolation in noise", interpolations_of),
     further_tables,
-    _each("freedom", "Degrees of freedom", freedom_of),
     _each("extractors", "By extractor", extractors_of),
     _each("audit", "Protocol audit", audit_of),
     _each("costs", "Cost beside quality", costs_beside_quality),

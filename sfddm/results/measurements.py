@@ -32,11 +32,6 @@ class AuditFigure(Figure):
     resize: str
     reference_split: str
 
-    @property
-    def resampled(self) -> bool:
-        """Whether images of their own are behind it, from other weights or other noise, instead of the row's."""
-        return self.protocol_name.startswith(("seed-", "weights-"))
-
 
 @dataclass(frozen=True)
 class Audit:

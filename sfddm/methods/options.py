@@ -47,8 +47,6 @@ class TrainingOptions(Strict):
     #: Share of labels replaced by "no class", so that a class-conditional network also learns to do without one.
     label_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
-    #: How many earlier weights, at equal distances, are kept beside the model, for the measurement ``freedom``.
-    snapshots: Annotated[int, Field(ge=0, le=20)] = 0
 
 
 class MethodOptions(Strict):

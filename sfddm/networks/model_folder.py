@@ -7,7 +7,6 @@ a model back exactly: the cumulative alphas in float64, the teacher's indices, a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +23,15 @@ from sfddm.runtime.files import atomic_folder, read_json, write_json
 
 _PREDICTIONS = ("epsilon", "v", "x0", "consistency")
 _AUXILIARY = "auxiliary.safetensors"
-_SNAPSHOTS = "snapshots.safetensors"
 
 
 def save_model(
-    folder: Path,
-    denoiser: Denoiser,
-    card: dict[str, Any],
-    auxiliary: torch.nn.ModuleDict | None = None,
-    snapshots: Mapping[str, Mapping[str, torch.Tensor]] | None = None,
+    folder: Path, denoiser: Denoiser, card: dict[str, Any], auxiliary: torch.nn.ModuleDict | None = None
 ) -> None:
     """Write a model folder, atomically. ``card`` says where the model comes from; the rest is added here.
 
-    Networks that were trained beside it lie in ``auxiliary.safetensors``, for a training that goes on from here, and
-    earlier weights of the network in ``snapshots.safetensors``.
+    Networks that were trained beside it lie in ``auxiliary.safetensors``, for a training that goes on from here.
     """
-    from safetensors.torch import save
-
     steps = denoiser.steps
     card = card | {
         "schema": 1,
@@ -58,10 +49,6 @@ def save_model(
         if auxiliary is not None:
             write_weights(temporary / _AUXILIARY, auxiliary)
             card["auxiliary_sha256"] = _sha256((temporary / _AUXILIARY).read_bytes())
-        if snapshots:
-            weights = {f"{name}/{key}": value for name, some in snapshots.items() for key, value in some.items()}
-            (temporary / _SNAPSHOTS).write_bytes(save(weights))
-            card["snapshots_sha256"] = _sha256((temporary / _SNAPSHOTS).read_bytes())
         write_json(temporary / "card.json", card, with_digest=True)
 
 
@@ -102,24 +89,6 @@ def load_auxiliary(folder: Path, auxiliary: torch.nn.ModuleDict) -> None:
                 module.load_state_dict(own)
             except RuntimeError as error:
                 raise SfddmError(f"{path}: {name} does not fit ({str(error).splitlines()[0]})") from None
-
-
-def load_snapshots(folder: Path) -> dict[str, Denoiser]:
-    """Read the model with each of the earlier weights that its training kept, by name; none where it kept none.
-
-    Raises:
-        SfddmError: a file is missing, was changed since, or does not fit the card.
-    """
-    expected = _read_card(folder).get("snapshots_sha256")
-    if expected is None:
-        return {}
-    weights, found = _read_weights(folder / _SNAPSHOTS, expected), {}
-    for name in dict.fromkeys(key.partition("/")[0] for key in weights):
-        found[name], _ = load_model(folder)
-        with torch.no_grad():
-            for key, parameter in found[name].network.named_parameters():
-                parameter.copy_(weights[f"{name}/{key}"])
-    return found
 
 
 def load_pretrained(folder: Path, timesteps: int) -> Denoiser:

@@ -136,8 +136,7 @@ def measurement(spec: Spec, name: str, row: str, steps: int) -> Any:
     kind = find_measurement(name).Section
     fields = _evaluation_fields(spec, kind)
     if "student" in kind.model_fields:
-        sampling = _sampling_fields(spec, name, row, steps)
-        fields |= {key: value for key, value in sampling.items() if key in kind.model_fields}
+        fields |= _sampling_fields(spec, name, row, steps)
     return kind(**fields)
 
 

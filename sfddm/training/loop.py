@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,6 @@ from sfddm.training.checkpoint import load_checkpoint, save_checkpoint
 from sfddm.training.ema import MovingAverage
 from sfddm.training.feed import Feed
 from sfddm.training.pairs import PairsFeed
-from sfddm.training.snapshots import Snapshots
 
 
 @dataclass(frozen=True)
@@ -43,12 +41,11 @@ class Seeds:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training cost, and the earlier weights that its options asked for."""
+    """What a training cost."""
 
     steps: int
     images_seen: int
     seconds: float
-    snapshots: Snapshots
 
 
 def step_count(options: TrainingOptions, images: int) -> int:
@@ -87,8 +84,9 @@ def train(
         images: (N, H, W, C) uint8.
         labels: (N,) int64 classes, -1 where there is none.
         options: length, optimiser, precision.
-        seeds, device: of the random numbers; where to compute.
+        seeds: of the random numbers.
         checkpoint: file of the running state, removed by the caller once the result is stored.
+        device: where to compute.
         title: names the training in the log.
         pairs: of the teacher, where the objective asks for them.
         stop_after: stop after this many steps and leave the checkpoint, as an interruption would.
@@ -102,13 +100,12 @@ def train(
     first, seconds_before = load_checkpoint(checkpoint, objective, state.optimizer, state.average, total)
     if options.compile:
         objective.student.compile_network()
-    classes = _known_labels(labels, objective.student.classes)
-    feed = Feed(images, classes, options.batch_size, seeds.batches, options.shuffle, device)
+    known = _known_labels(labels, objective.student.classes)
+    feed = Feed(images, known, options.batch_size, seeds.batches, options.shuffle, device)
     share = slice(accelerator.process_index, None, accelerator.num_processes)
-    batches = _Batches(feed, pairs, seeds, objective, options, share)
-    run = _Run(accelerator, state, batches, options, total, title, checkpoint.parent)
-    saved = time.monotonic()
-    started = saved - seconds_before
+    source = _Batches(feed, pairs, seeds, objective, options, share)
+    run = _Run(accelerator, state, source, options, total, title)
+    started = saved = time.monotonic()
     with Progress(title, total, options.batch_size, first) as progress:
         for step in range(first, total):
             now, stop = time.monotonic(), step + 1 == stop_after
@@ -118,13 +115,13 @@ def train(
             if show:
                 progress.show(step + 1, loss=loss.item())
             if save:
-                seconds = time.monotonic() - started
-                save_checkpoint(checkpoint, objective, state.optimizer, state.average, step=step + 1, seconds=seconds)
+                spent = seconds_before + time.monotonic() - started
+                save_checkpoint(checkpoint, objective, state.optimizer, state.average, step=step + 1, seconds=spent)
                 saved = now
             if stop:
                 break
     state.finish(title)
-    return TrainingResult(total, total * options.batch_size, time.monotonic() - started, run.snapshots)
+    return TrainingResult(total, total * options.batch_size, seconds_before + time.monotonic() - started)
 
 
 @dataclass(frozen=True)
@@ -133,21 +130,14 @@ class _Run:
 
     accelerator: Accelerator
     state: _State
-    batches: _Batches
+    source: _Batches
     options: TrainingOptions
     total: int
     title: str
-    folder: Path
-
-    @cached_property
-    def snapshots(self) -> Snapshots:
-        """What is kept on the way, in the checkpoint's folder."""
-        network = self.state.objective.student.network
-        return Snapshots(network, self.state.average, self.options.snapshots, self.total, self.folder)
 
     def step(self, step: int, *, look: bool) -> Tensor:
         """Take one step and return its loss; ``look``, for which the host waits, checks that it is finite."""
-        batch, draws = self.batches.batch(step)
+        batch, draws = self.source.batch(step)
         with self.accelerator.autocast():
             loss = self.state.objective(batch, draws)
         self.accelerator.backward(loss.total)
@@ -156,8 +146,6 @@ class _Run:
         if look:
             _check_finite(loss.total, norm, self.title, step)
         self.state.update(step, learning_rate(self.options, step, self.total), loss.trains_student)
-        if self.accelerator.is_main_process:
-            self.snapshots.take(step + 1)
         total: Tensor = loss.total
         return total
 

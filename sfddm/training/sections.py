@@ -56,7 +56,7 @@ class TeacherTraining:
     def key(self) -> dict[str, Any]:
         """Return all that the weights are a function of, as plain JSON."""
         sections = {"schedule": self.schedule, "network": self.network, "teacher": self.teacher}
-        unseen = {"training": _unseen(self.teacher.training)}
+        unseen = {"training": {"checkpoint_seconds"}}
         plain = {name: part.model_dump(mode="json", exclude=unseen) for name, part in sections.items()}
         return plain | {"seed": self.seed, "shape": list(self.shape)}
 
@@ -94,7 +94,7 @@ class StudentTraining:
             "seed": self.seed,
             "method": chosen,
             "training": _plain(self.training),
-            "options": self.options.model_dump(mode="json", exclude=_unseen(self.options)),
+            "options": self.options.model_dump(mode="json", exclude={"checkpoint_seconds"}),
         }
 
 
@@ -115,11 +115,6 @@ class StudentInputs:
     start: Path | None = None
     pairs: Path | None = None
     partition: Path | None = None
-
-
-def _unseen(options: TrainingOptions | None) -> set[str]:
-    """Return the options that no file of the result depends on."""
-    return {"checkpoint_seconds"} | ({"snapshots"} if options is None or not options.snapshots else set())
 
 
 def _plain(training: Training) -> dict[str, Any]:

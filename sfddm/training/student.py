@@ -79,10 +79,8 @@ def train_student(
         "teacher_evaluations": objective.evaluations.teacher * guided,
         "classes": None if classes is None else list(classes),
     }
-    auxiliary = objective.auxiliary if len(objective.auxiliary) else None
-    save_model(out, student, card | facts, auxiliary, result.snapshots.collect())
+    save_model(out, student, card | facts, objective.auxiliary if len(objective.auxiliary) else None)
     checkpoint.unlink(missing_ok=True)
-    result.snapshots.remove()
 
 
 def _name_of(stage: StudentTraining) -> str:

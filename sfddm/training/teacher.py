@@ -22,7 +22,6 @@ from sfddm.runtime.files import digest_of
 from sfddm.training.card import make_card
 from sfddm.training.loop import Seeds, TrainingResult, train
 from sfddm.training.sections import TeacherTraining
-from sfddm.training.snapshots import Snapshots
 from sfddm.training.spec import Pretrained
 
 
@@ -44,7 +43,7 @@ def train_teacher(stage: TeacherTraining, data: Path, out: Path, *, state: Path 
     key = stage.key | {"data": store.digest}
     if stage.teacher.pretrained:
         denoiser = load_pretrained(_pipeline_folder(stage.teacher.pretrained), stage.schedule.timesteps)
-        result = TrainingResult(0, 0, 0.0, Snapshots(denoiser.network, None, 0, 0, Path()))
+        result = TrainingResult(0, 0, 0.0)
     else:
         assert stage.teacher.training is not None
         channels, size, _ = stage.shape
@@ -64,11 +63,9 @@ def train_teacher(stage: TeacherTraining, data: Path, out: Path, *, state: Path 
     if not writes:
         return
     card = make_card(stage.origin, store, method="teacher", fold="teacher", seed=stage.seed, result=result, key=key)
-    costs = {"student_evaluations": 1, "teacher_evaluations": 0}
-    save_model(out, denoiser, card | costs, snapshots=result.snapshots.collect())
+    save_model(out, denoiser, card | {"student_evaluations": 1, "teacher_evaluations": 0})
     if result.steps:
         checkpoint.unlink(missing_ok=True)
-        result.snapshots.remove()
 
 
 def make_objective(denoiser: Denoiser) -> Objective:

@@ -45,36 +45,6 @@ def test_an_interrupted_training_gives_the_same_bits(tmp_path: Path, stops: tupl
     assert again.seconds > 0
 
 
-@pytest.mark.parametrize("ema", [None, 0.9], ids=["no average", "average"])
-def test_earlier_weights_are_those_of_a_training_that_was_stopped_there(tmp_path: Path, ema: float | None) -> None:
-    """And keeping them changes no bit of the result, of one that was interrupted neither."""
-    options = OPTIONS.model_copy(update={"ema": ema, "learning_rate_schedule": "constant"})
-    plain, _ = run(tmp_path / "plain", options)
-    keeping = options.model_copy(update={"snapshots": 2})
-    run(tmp_path / "a" / "checkpoint", keeping, stop_after=5)
-    kept, result = run(tmp_path / "a" / "checkpoint", keeping)
-    assert_same_weights(weights_of(kept), weights_of(plain))
-    found = result.snapshots.collect()
-    assert list(found) == ["1 of 3 parts", "2 of 3 parts", *(["not averaged"] if ema else [])]
-    for name, stop in (("1 of 3 parts", 4), ("2 of 3 parts", 8)):
-        stopped, _ = run(tmp_path / str(stop), options, stop_after=stop)
-        assert_same_weights(found[name], weights_of(stopped))
-    if ema:
-        without, _ = run(tmp_path / "without", options.model_copy(update={"ema": None}))
-        assert_same_weights(found["not averaged"], weights_of(without))
-    result.snapshots.remove()
-    assert not list((tmp_path / "a").glob("snapshot-*"))
-
-
-def test_a_snapshot_that_is_gone_is_told(tmp_path: Path) -> None:
-    keeping = OPTIONS.model_copy(update={"snapshots": 2})
-    run(tmp_path / "checkpoint", keeping, stop_after=5)
-    (tmp_path / "snapshot-4.safetensors").unlink()
-    _, result = run(tmp_path / "checkpoint", keeping)
-    with pytest.raises(SfddmError, match=r"snapshot-4\.safetensors: is gone; delete the checkpoint"):
-        result.snapshots.collect()
-
-
 EVERYTHING: list[tuple[LossFunction, dict[str, Any]]] = [
     (loss_with_average, {"average_decay": 0.7}),
     (loss_with_auxiliary, {"auxiliary": True}),

@@ -17,8 +17,17 @@ from sfddm.report.points import are_points
 from sfddm.results.costs import Card, Sampling
 from sfddm.results.files import read_arrays, read_result, write_result
 from sfddm.results.index_set import FoundIndexSet
-from sfddm.results.measurements import Audit, Interpolation, Measured
-from sfddm.results.rows import AuditOfRow, ClassesOfRow, Collected, InterpolationOfRow, Provenance, Row, RowOf
+from sfddm.results.measurements import Audit, Freedom, Interpolation, Measured
+from sfddm.results.rows import (
+    AuditOfRow,
+    ClassesOfRow,
+    Collected,
+    FreedomOfRow,
+    InterpolationOfRow,
+    Provenance,
+    Row,
+    RowOf,
+)
 from sfddm.results.score import Score
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_file
@@ -37,6 +46,7 @@ class _Gathered:
     cards: list[Card] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     audits: list[AuditOfRow] = field(default_factory=list)
+    freedoms: list[FreedomOfRow] = field(default_factory=list)
     interpolations: list[InterpolationOfRow] = field(default_factory=list)
     classes: list[ClassesOfRow] = field(default_factory=list)
     kept: dict[str, Images] = field(default_factory=dict)
@@ -66,6 +76,7 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
         rows=tuple(found.rows),
         baseline=_rows_of(baseline, facts),
         audits=tuple(found.audits),
+        freedoms=tuple(found.freedoms),
         interpolations=tuple(found.interpolations),
         classes=tuple(found.classes),
         provenance=_provenance(spec, found.cards),
@@ -123,6 +134,9 @@ def _gather_measurement(name: str, place: Path, whose: RowOf, facts: dict[str, A
     if name == "audit":
         audit = read_result(file, Audit, "measure")
         found.audits.append(AuditOfRow(**vars(whose), rows=audit.rows, note=audit.note))
+    elif name == "freedom":
+        freedom = read_result(file, Freedom, "measure")
+        found.freedoms.append(FreedomOfRow(**vars(whose), rows=freedom.rows, left_out=freedom.left_out))
     elif name == "interpolation":
         paths = read_result(file, Interpolation, "measure")
         found.interpolations.append(InterpolationOfRow(**vars(whose), rows=paths.rows, protocol=paths.protocol))

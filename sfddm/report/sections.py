@@ -126,7 +126,7 @@ BUILDERS: tuple[Builder, ...] = (
     _each("classes", "Class by class", classes_of),
     _each("interpolation", "Interpolation in noise", interpolations_of),
     further_tables,
-    _each("audit", "Protocol audit", audit_of),
+    _each("audit", "Degrees of freedom", audit_of),
     _each("costs", "Cost beside quality", costs_beside_quality),
     _each("protocol", "Protocol", protocol_of),
     _each("provenance", "Provenance", provenance_of),

@@ -15,7 +15,7 @@ from sfddm.spec.experiment import Spec
 from sfddm.spec.load import parse_spec
 
 METHODS = {"teacher": {"reference_steps": 8}, "ddim": {}}
-MEASURED = ("agreement", "audit", "interpolation", "by-class")
+MEASURED = ("agreement", "audit", "freedom", "interpolation", "by-class")
 
 
 def spec_of(methods: dict[str, Any] = METHODS, **evaluation: Any) -> Spec:
@@ -36,11 +36,11 @@ def sections(spec: Spec) -> dict[str, str]:
         ({"methods": METHODS | {"sfddm": {}}}, set()),
         ({"agreement": ["ddim"], "measurements": {"audit": ["ddim"]}}, set()),
         ({"metrics": ["kid"]}, {"reference", "score"}),
-        ({"nearest_neighbours": 5}, {"reference", "score", "audit", "by-class"}),
-        ({"reference_images": 100}, {"reference", "score", "audit", "by-class"}),
-        ({"blocks": 5}, {"reference", "score", "audit", "by-class", "agreement"}),
+        ({"nearest_neighbours": 5}, {"reference", "score", "audit", "freedom", "by-class"}),
+        ({"reference_images": 100}, {"reference", "score", "audit", "freedom", "by-class"}),
+        ({"blocks": 5}, {"reference", "score", "audit", "freedom", "by-class", "agreement"}),
         ({"extractor_resolution": 64}, {"reference", "score", *MEASURED}),
-        ({"methods": METHODS | {"ddim": {"clip": False}}}, {"interpolation"}),
+        ({"methods": METHODS | {"ddim": {"clip": False}}}, {"freedom", "interpolation"}),
         ({"methods": METHODS | {"teacher": {"reference_steps": 16}}}, {"interpolation"}),
     ],
 )

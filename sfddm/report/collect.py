@@ -113,7 +113,8 @@ def _gather_row(spec: Spec, folder: Path, whose: RowOf, teacher: Card, found: _G
         "method_name": method.name,
         "index_set": plan.index_set or read_result(place / "index_set.json", FoundIndexSet, "index-set").index_set,
         "starts_as_teacher": _starts_as_teacher(plan),
-        "options": spec.methods[row].model_dump(mode="json"),
+        # Snapshots change no figure: rows that differ in them are no variants of each other.
+        "options": spec.methods[row].model_dump(mode="json", exclude={"training": {"snapshots"}}),
         **_training_costs([teacher] if whose.role == "teacher" else trained),
         "folds": len(trained),
         **_sampling_costs(sampling, (trained or [teacher])[-1]),

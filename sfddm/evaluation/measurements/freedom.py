@@ -51,6 +51,7 @@ class DegreesOfFreedom(Measurement):
     needs = ("samples", "models", "reference")
     Section = Attempts
     every_seed = False
+    every_steps = False
     for_points = False
     template = "audit.html"
 

@@ -71,3 +71,10 @@ def test_lists_and_measurements_are_one() -> None:
     assert spec.evaluation.measured == {"agreement": ("ddim", "teacher"), "audit": ("ddim",)}
     assert spec.measured_rows("agreement") == [("ddim", 4)]
     assert spec.measured_rows("interpolation") == []
+
+
+def test_degrees_of_freedom_are_measured_at_the_most_steps_only() -> None:
+    plain = spec_of(measurements={"freedom": ["ddim"], "audit": ["ddim"]}).model_dump(mode="json")
+    spec = parse_spec(plain | {"steps": [2, 8, 4]}, "a test")
+    assert spec.measured_rows("freedom") == [("ddim", 8)]
+    assert spec.measured_rows("audit") == [("ddim", 2), ("ddim", 8), ("ddim", 4)]

@@ -131,7 +131,7 @@ def put_freedom(runs: Path, method: str, rows: list[tuple[Degree, float]], left_
 @pytest.fixture
 def audit(tmp_path: Path) -> Element:
     """The section of a run with two trainings, of which one row keeps no snapshots."""
-    methods: dict[str, Any] = {"ddim": {}, "sfddm": {}}
+    methods: dict[str, Any] = {"ddim": {}, "sfddm": {"training": {"images": 500, "snapshots": 4}}}
     evaluation = {"samples": 100, "measurements": {"freedom": ["ddim", "sfddm"]}}
     spec = make_spec(methods=methods, seeds=[0, 1], evaluation=evaluation)
     distances = {("ddim", 0): 90.0, ("ddim", 1): 92.0, ("sfddm", 0): 91.0, ("sfddm", 1): 80.0}
@@ -142,7 +142,10 @@ def audit(tmp_path: Path) -> Element:
         runs, "sfddm", [("own", 91.0), ("sampling-seed", 88.0)], {"weights": "a reason", "checkpoint": "no reason"}
     )
     collect(spec, runs, runs / "collected")
-    assert len(read(runs / "collected")["freedoms"]) == 2
+    content = read(runs / "collected")
+    assert len(content["freedoms"]) == 2
+    options = [row["options"]["training"] for row in content["rows"] if row["method"] == "sfddm"]
+    assert all(training["images"] == 500 and "snapshots" not in training for training in options)
     render([runs / "collected"], runs / "out", claims=runs / "no-claims")
     return parse((runs / "out" / "table.html").read_text()).one("section", id="audit")
 

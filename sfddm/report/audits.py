@@ -35,15 +35,13 @@ class Cell:
     """A row's figure under a protocol.
 
     Attributes:
-        ours: the figure under the report's own protocol, as printed.
-        difference: to that, as printed; empty for the report's own protocol.
-        beyond: whether the figure lies outside of the interval of ours.
+        difference: to that under the report's own protocol, as printed; empty for the report's own.
+        beyond: whether the figure lies outside of the interval of the report's own.
     """
 
     value: float
     text: str
     interval: str
-    ours: str
     difference: str
     beyond: bool
 
@@ -113,7 +111,7 @@ def _cell(row: AuditedRow, protocol: Protocol) -> Cell:
     difference = f"{found.value - ours.value:+.{style_of(found.metric).decimals}f}"
     inside = ours.low is None or ours.high is None or ours.low <= found.value <= ours.high
     own = protocol.name == protocol.base
-    return Cell(found.value, found.text, found.interval, ours.text, "" if own else difference, not inside)
+    return Cell(found.value, found.text, found.interval, "" if own else difference, not inside)
 
 
 def _left_out(part: Collected) -> list[str]:
@@ -184,7 +182,7 @@ def turns_of(lines: Sequence[AuditedRow], protocols: Sequence[Protocol]) -> list
 
 
 def _spread(lines: Sequence[AuditedRow], protocols: Sequence[Protocol]) -> str:
-    """Say how far apart the protocols put one and the same set of samples, at most."""
+    """Say how far apart the protocols put one and the same row, at most."""
     titles = {protocol.name: protocol.title for protocol in protocols}
     spreads = []
     for line in lines:
@@ -195,8 +193,8 @@ def _spread(lines: Sequence[AuditedRow], protocols: Sequence[Protocol]) -> str:
         return ""
     ratio, line, least, most = max(spreads, key=lambda spread: spread[0])
     return (
-        f"The protocol alone moves the figure by up to a factor of {ratio:.3g}: the samples of {line.title} at "
-        f"{line.steps} steps have {_number(least[0])} under “{least[1]}” and {_number(most[0])} under “{most[1]}”."
+        f"The protocol alone moves the figure by up to a factor of {ratio:.3g}: that of {line.title} at "
+        f"{line.steps} steps is {_number(least[0])} under “{least[1]}” and {_number(most[0])} under “{most[1]}”."
     )
 
 

@@ -63,7 +63,7 @@ def lowest(figures: Sequence[_F]) -> _F:
 
 
 def protocols_of(part: Collected) -> list[Protocol]:
-    """Describe the protocols of an experiment's audit, the report's own first, then what may be chosen."""
+    """Describe an experiment's protocols, each of the report's own before those that are held against it."""
     described: dict[str, AuditFigure] = {}
     for figure in (figure for audit in part.audits for figure in audit.rows):
         described.setdefault(figure.protocol_name, figure)
@@ -79,7 +79,7 @@ def protocols_of(part: Collected) -> list[Protocol]:
     ]
     audited = {protocol.name for protocol in found}
     choices = [protocol for protocol in [*_of_attempts(part), *_of_trainings(part)] if protocol.name not in audited]
-    return sorted([*choices, *found], key=lambda protocol: protocol.name != OWN)
+    return sorted([*choices, *found], key=lambda protocol: (protocol.base != OWN, protocol.name != OWN))
 
 
 def _of_attempts(part: Collected) -> Iterator[Protocol]:

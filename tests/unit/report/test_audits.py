@@ -19,9 +19,9 @@ from sfddm.report.choices import choices_of, protocols_of
 from sfddm.report.collect import collect
 from sfddm.report.frame import frame_of, over_seeds
 from sfddm.report.render import render
-from sfddm.results.measurements import Attempt, Degree
+from sfddm.results.measurements import Attempt, AuditFigure, Degree
 from sfddm.results.metrics import merged, read_metrics
-from sfddm.results.rows import Collected, FreedomOfRow
+from sfddm.results.rows import AuditOfRow, Collected, FreedomOfRow
 
 
 def attempt(degree: Degree, value: float, label: str = "FID") -> Attempt:
@@ -93,6 +93,23 @@ def test_protocols_say_among_how_many_was_chosen() -> None:
         "This report’s own", "Weights not averaged", "Best of 4 sampling seeds", "Mean of 3 trainings",
         "Best of 3 trainings",
     ]  # fmt: skip
+
+
+def test_what_is_held_against_the_mean_stands_below_it() -> None:
+    figure = AuditFigure(
+        metric="frechet_distance", label="FID", value=3.0, protocol_name="own", title="Own", description="", images=1,
+        reference_images=1, layer="7", resize="none", reference_split="train",
+    )  # fmt: skip
+    whose = {"experiment": "one", "method": "a", "role": "method", "title": "A", "steps": 16, "seed": 0}
+    rows = (replace(figure, protocol_name="jpeg"), figure)
+    collected = whole(freedom("a", 3.0, seeds=[2.0]), rows=[row("a", 3.0), row("a", 4.0, seed=1)])
+    audited = replace(collected, audits=(AuditOfRow(**whose, rows=rows, note=""),))
+    found = [(protocol.name, protocol.base) for protocol in protocols_of(audited)]
+    assert found == [
+        ("own", "own"), ("sampling-seed", "own"), ("jpeg", "own"),
+        ("trainings-mean", "trainings-mean"), ("trainings", "trainings-mean"),
+    ]  # fmt: skip
+    assert printed(audited)["a", "own"] == 3.0, "the own figure of audit and attempts counts once"
 
 
 def test_rankings_are_scipys() -> None:
@@ -172,18 +189,18 @@ def test_the_table_has_one_line_for_each_degree_of_freedom(audit: Element) -> No
 
 def test_a_cell_gives_figure_difference_and_whether_it_is_beyond_our_interval(audit: Element) -> None:
     cells, ranking = line(audit, "sampling-seed")
-    assert cells["ddim"] == "89.00 [88.00, 90.00] −1.00 from 90.00, within"
-    assert cells["sfddm"] == "88.00 [87.00, 89.00] −3.00 from 91.00, beyond"
+    assert cells["ddim"] == "89.00 [88.00, 90.00] −1.00, within"
+    assert cells["sfddm"] == "88.00 [87.00, 89.00] −3.00, beyond"
     assert ranking.text == "sfddm < ddim another ranking than the report’s own"
     assert "moved" in ranking.attributes["class"]
-    assert line(audit, "trainings")[0]["sfddm"].startswith("80.00 [79.00, 81.00] −5.50 from 85.50")
+    assert line(audit, "trainings")[0]["sfddm"].startswith("80.00 [79.00, 81.00] −5.50, within")
     # The means rank SFDDM first, as does the best of each: against them nothing moved.
     assert line(audit, "trainings")[1].text == "sfddm < ddim"
 
 
 def test_a_row_without_a_degree_of_freedom_is_left_out_with_the_reason(audit: Element) -> None:
     cells, ranking = line(audit, "weights")
-    assert cells["ddim"] == "90.50 [89.50, 91.50] +0.50 from 90.00, within"
+    assert cells["ddim"] == "90.50 [89.50, 91.50] +0.50, within"
     assert "not measured" in cells["sfddm"]
     assert "not measured" in ranking.text, "one row alone has no ranking"
     notes = [one.text for one in audit.every("p", class_="small")]

@@ -15,6 +15,7 @@ from support.tiny_training import (
     loss_with_auxiliary,
     loss_with_average,
     loss_with_everything,
+    own_loss,
     run,
     run_objective,
 )
@@ -193,6 +194,29 @@ def test_snapshots_change_no_bit_and_are_the_same_after_a_stop(tmp_path: Path, s
     assert list(result.snapshots) == ["1-of-4", "2-of-4", "3-of-4", "raw"]
     wanted, found = snapshot_weights(result), snapshot_weights(again)
     for name in result.snapshots:
+        assert_same_weights(found[name], wanted[name])
+
+
+def test_a_snapshot_after_the_last_checkpoint_is_made_again(tmp_path: Path) -> None:
+    """Killed in step 8: the checkpoint is of step 5, the snapshot of step 6 is written and written again."""
+    options = OPTIONS.model_copy(update={"snapshots": 2})
+
+    def killed(networks: Networks, batch: Batch, draws: Draws) -> Loss:
+        if batch.step == 7:
+            raise KeyboardInterrupt
+        return own_loss(networks, batch, draws)
+
+    straight, result = run(tmp_path / "straight", options)
+    run(tmp_path / "c", options, stop_after=5)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "c", options, loss=killed, weights=3)
+    (early,) = tmp_path.glob("c-1-of-2*")
+    before = early.read_bytes()
+    resumed, again = run(tmp_path / "c", options, weights=99)
+    assert early.read_bytes() == before
+    assert_same_weights(weights_of(resumed), weights_of(straight))
+    wanted, found = snapshot_weights(result), snapshot_weights(again)
+    for name in ("1-of-2", "raw"):
         assert_same_weights(found[name], wanted[name])
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
 from sfddm.diffusion.index_sets import IndexSetKind
 from sfddm.diffusion.process import PredictionKind
@@ -28,7 +28,12 @@ Budgets = Annotated[tuple[Multiple, ...], Field(min_length=1), AfterValidator(_i
 
 
 class TrainingOptions(Strict):
-    """How one network is trained. Exactly one of ``images`` and ``epochs`` sets the length."""
+    """How one network is trained. Exactly one of ``images`` and ``epochs`` sets the length.
+
+    Attributes:
+        snapshots: N keeps, beside the model, the averaged weights after 1/N, 2/N, ... of the training and the last
+            weights that are not averaged; 0 keeps none. It changes no weight.
+    """
 
     images: Annotated[int, Field(gt=0)] | None = None
     epochs: Annotated[float, Field(gt=0)] | None = None
@@ -47,6 +52,13 @@ class TrainingOptions(Strict):
     #: Share of labels replaced by "no class", so that a class-conditional network also learns to do without one.
     label_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
+    snapshots: Annotated[int, Field(ge=0, le=100)] = 0
+
+    @model_serializer(mode="wrap")
+    def _without_no_snapshots(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave ``snapshots`` out where there are none, so that digests of older specs and trainings stay theirs."""
+        plain: dict[str, Any] = handler(self)
+        return {key: value for key, value in plain.items() if key != "snapshots" or value}
 
 
 class MethodOptions(Strict):

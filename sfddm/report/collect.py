@@ -17,8 +17,17 @@ from sfddm.report.points import are_points
 from sfddm.results.costs import Card, Sampling
 from sfddm.results.files import read_arrays, read_result, write_result
 from sfddm.results.index_set import FoundIndexSet
-from sfddm.results.measurements import Audit, Interpolation, Measured
-from sfddm.results.rows import AuditOfRow, ClassesOfRow, Collected, InterpolationOfRow, Provenance, Row, RowOf
+from sfddm.results.measurements import Audit, Freedom, Interpolation, Measured
+from sfddm.results.rows import (
+    AuditOfRow,
+    ClassesOfRow,
+    Collected,
+    FreedomOfRow,
+    InterpolationOfRow,
+    Provenance,
+    Row,
+    RowOf,
+)
 from sfddm.results.score import Score
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_file
@@ -37,6 +46,7 @@ class _Gathered:
     cards: list[Card] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     audits: list[AuditOfRow] = field(default_factory=list)
+    freedoms: list[FreedomOfRow] = field(default_factory=list)
     interpolations: list[InterpolationOfRow] = field(default_factory=list)
     classes: list[ClassesOfRow] = field(default_factory=list)
     kept: dict[str, Images] = field(default_factory=dict)
@@ -68,6 +78,7 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
         rows=tuple(found.rows),
         baseline=tuple(row for baseline in baselines for row in _rows_of(baseline, facts)),
         audits=tuple(found.audits),
+        freedoms=tuple(found.freedoms),
         interpolations=tuple(found.interpolations),
         classes=tuple(found.classes),
         provenance=_provenance(spec, found.cards),
@@ -104,9 +115,10 @@ def _gather_row(spec: Spec, folder: Path, whose: RowOf, teacher: Card, found: _G
         "method_name": method.name,
         "index_set": plan.index_set or read_result(place / "index_set.json", FoundIndexSet, "index-set").index_set,
         "starts_as_teacher": _starts_as_teacher(plan),
-        "options": spec.methods[row].model_dump(mode="json"),
         "budget": spec.methods[row].budget,
         "budget_of": spec.methods[row].budget_of,
+        # Snapshots change no figure: rows that differ in them are no variants of each other.
+        "options": spec.methods[row].model_dump(mode="json", exclude={"training": {"snapshots"}}),
         **_training_costs([teacher] if whose.role == "teacher" else trained),
         "folds": len(trained),
         **_sampling_costs(sampling, (trained or [teacher])[-1]),
@@ -129,6 +141,9 @@ def _gather_measurement(name: str, place: Path, whose: RowOf, facts: dict[str, A
     if name == "audit":
         audit = read_result(file, Audit, "measure")
         found.audits.append(AuditOfRow(**vars(whose), rows=audit.rows, note=audit.note))
+    elif name == "freedom":
+        freedom = read_result(file, Freedom, "measure")
+        found.freedoms.append(FreedomOfRow(**vars(whose), rows=freedom.rows, left_out=freedom.left_out))
     elif name == "interpolation":
         paths = read_result(file, Interpolation, "measure")
         found.interpolations.append(InterpolationOfRow(**vars(whose), rows=paths.rows, protocol=paths.protocol))

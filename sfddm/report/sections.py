@@ -162,7 +162,7 @@ BUILDERS: tuple[Builder, ...] = (
     _each("interpolation", "Interpolation in noise", interpolations_of),
     further_tables,
     _each("extractors", "By extractor", extractors_of),
-    _each("audit", "Protocol audit", audit_of),
+    _each("audit", "Degrees of freedom", audit_of),
     _each("costs", "Cost beside quality", costs_beside_quality),
     landscape,
     _each("protocol", "Protocol", protocol_of),

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from sfddm.results.costs import Amount, DataLabel
-from sfddm.results.measurements import AuditFigure, PathFigure
+from sfddm.results.measurements import Attempt, AuditFigure, Degree, PathFigure
 from sfddm.results.score import ClassFigure, Count, Figure
 from sfddm.results.styles import REALISM
 
@@ -89,6 +89,14 @@ class AuditOfRow(RowOf):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FreedomOfRow(RowOf):
+    """The degrees of freedom of one row."""
+
+    rows: tuple[Attempt, ...]
+    left_out: dict[Degree, str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class InterpolationOfRow(RowOf):
     """The interpolation of one row; its strips lie in ``samples.npz``."""
 
@@ -157,7 +165,7 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class Collected:
-    """``collected/metrics.json``: one experiment; audits, interpolations and classes where there are any.
+    """``collected/metrics.json``: one experiment; what was measured beside the rows where there is any.
 
     Attributes:
         baseline: the figures of real images against other real images, "floor" in the file.
@@ -169,6 +177,7 @@ class Collected:
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
     baseline: Annotated[tuple[Row, ...], Field(alias="floor")]
     audits: tuple[AuditOfRow, ...] = ()
+    freedoms: tuple[FreedomOfRow, ...] = ()
     interpolations: tuple[InterpolationOfRow, ...] = ()
     classes: tuple[ClassesOfRow, ...] = ()
     provenance: Provenance

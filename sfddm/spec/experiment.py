@@ -172,8 +172,11 @@ class Spec(Strict):
 
     def measured_rows(self, name: str) -> list[tuple[str, int]]:
         """Return (row name, steps) that a further measurement covers: the listed rows, at the spec's own ``steps``."""
+        from sfddm.evaluation.measurements.base import find_measurement
+
         listed = self.evaluation.measured.get(name, ())
-        return [(row, steps) for row, steps in self.rows() if row in listed and steps in self.steps]
+        wanted = self.steps if not listed or find_measurement(name).every_steps else (max(self.steps),)
+        return [(row, steps) for row, steps in self.rows() if row in listed and steps in wanted]
 
     def teacher_row(self) -> tuple[str, int] | None:
         """Return (row name, steps) of the first reference row: students are held against it."""

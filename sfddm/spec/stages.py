@@ -137,7 +137,7 @@ def measurement(spec: Spec, name: str, row: str, steps: int) -> Any:
     fields = _evaluation_fields(spec, kind)
     if "student" in kind.model_fields:
         fields |= _sampling_fields(spec, name, row, steps)
-    return kind(**fields)
+    return kind(**{field: value for field, value in fields.items() if field in kind.model_fields})
 
 
 def _evaluation_fields(spec: Spec, kind: type[Any]) -> dict[str, Any]:

@@ -84,6 +84,7 @@ class Measurement(ABC):
     needs: ClassVar[tuple[Need, ...]]  # which inputs it reads
     Section: ClassVar[type[Any]] = Samples  # what it computes with; its digest covers nothing else of the spec
     every_seed: ClassVar[bool] = True  # whether it is made for every training seed, or for the first only
+    every_steps: ClassVar[bool] = True  # whether it is made at each of the spec's steps, or at the most of them only
     for_points: ClassVar[bool] = True  # whether it takes points in the plane, too
     template: ClassVar[str | None] = None  # of the report; None: its figures go into the report's tables
 

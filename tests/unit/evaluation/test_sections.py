@@ -15,7 +15,7 @@ from sfddm.spec.experiment import Spec
 from sfddm.spec.load import parse_spec
 
 METHODS = {"teacher": {"reference_steps": 8}, "ddim": {}}
-MEASURED = ("agreement", "audit", "interpolation", "by-class", "memorisation")
+MEASURED = ("agreement", "audit", "freedom", "interpolation", "by-class", "memorisation")
 
 
 def spec_of(methods: dict[str, Any] = METHODS, **evaluation: Any) -> Spec:
@@ -36,11 +36,11 @@ def sections(spec: Spec) -> dict[str, str]:
         ({"methods": METHODS | {"sfddm": {}}}, set()),
         ({"agreement": ["ddim"], "measurements": {"audit": ["ddim"]}}, set()),
         ({"metrics": ["kid"]}, {"reference", "score"}),
-        ({"nearest_neighbours": 5}, {"reference", "score", "audit", "by-class", "memorisation"}),
-        ({"reference_images": 100}, {"reference", "score", "audit", "by-class", "memorisation"}),
-        ({"blocks": 5}, {"reference", "score", "audit", "by-class", "memorisation", "agreement"}),
+        ({"nearest_neighbours": 5}, {"reference", "score", "audit", "freedom", "by-class", "memorisation"}),
+        ({"reference_images": 100}, {"reference", "score", "audit", "freedom", "by-class", "memorisation"}),
+        ({"blocks": 5}, {"reference", "score", "audit", "freedom", "by-class", "memorisation", "agreement"}),
         ({"extractor_resolution": 64}, {"reference", "score", *MEASURED}),
-        ({"methods": METHODS | {"ddim": {"clip": False}}}, {"interpolation"}),
+        ({"methods": METHODS | {"ddim": {"clip": False}}}, {"freedom", "interpolation"}),
         ({"methods": METHODS | {"teacher": {"reference_steps": 16}}}, {"interpolation"}),
     ],
 )
@@ -115,3 +115,10 @@ def test_weights_belong_to_the_first_extractor_or_to_the_one_they_are_stated_for
     assert weights({"inception-v3-compat": "b.pth"}) == [None, "b.pth"]
     with pytest.raises(SfddmError, match="extractor_weights: names points, extractors efficientnet-lite0, incep"):
         weights({"points": "c"})
+
+
+def test_degrees_of_freedom_are_measured_at_the_most_steps_only() -> None:
+    plain = spec_of(measurements={"freedom": ["ddim"], "audit": ["ddim"]}).model_dump(mode="json")
+    spec = parse_spec(plain | {"steps": [2, 8, 4]}, "a test")
+    assert spec.measured_rows("freedom") == [("ddim", 8)]
+    assert spec.measured_rows("audit") == [("ddim", 2), ("ddim", 8), ("ddim", 4)]

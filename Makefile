@@ -17,7 +17,7 @@ table: install
 	snakemake --cores $(CORES) reports/table.html
 
 test: install
-	python -m pytest $(if $(COVERAGE),--cov)
+	python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile $(if $(COVERAGE),--cov)
 
 install: $(INSTALLED)
 

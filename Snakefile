@@ -15,6 +15,7 @@ wildcard_constraints:
     fold=r"[A-Za-z0-9.-]+",
     seed=r"\d+",
     steps=r"\d+",
+    extractor=r"[a-z0-9][a-z0-9.-]*",
 
 
 include: "workflow/rules/common.smk"

@@ -12,6 +12,8 @@ import typer
 
 from sfddm.commands import options as arg
 from sfddm.commands.plan import plan
+from sfddm.commands.properties import properties
+from sfddm.commands.spec import spec_app
 from sfddm.commands.stage import stage
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.outputs import check_outputs, paths_in
@@ -26,39 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-spec_app = typer.Typer(
-    help="Check a spec, show it with every default filled in, or print the schema.", no_args_is_help=True
-)
 app.add_typer(spec_app, name="spec")
 app.command()(plan)
-
-
-@spec_app.command("check")
-def spec_check(specs: Annotated[list[str], typer.Argument(metavar="SPEC...")]) -> None:
-    """Check specs; print one line for each."""
-    from sfddm.spec.load import load_spec
-
-    for name in specs:
-        spec = load_spec(name)
-        print(f"{name}: ok, {len(spec.rows())} rows, {len(spec.seeds)} seed(s), sha256 {spec.digest[:12]}")
-
-
-@spec_app.command("show")
-def spec_show(spec: arg.SpecArgument) -> None:
-    """Print a spec as YAML with every default filled in."""
-    import yaml
-
-    from sfddm.spec.load import load_spec
-
-    print(yaml.safe_dump(load_spec(spec).model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
-
-
-@spec_app.command("schema")
-def spec_schema() -> None:
-    """Print the JSON schema of a spec."""
-    from sfddm.spec.schema import json_schema
-
-    print(json.dumps(json_schema(), indent=2, sort_keys=True))
 
 
 @app.command()
@@ -195,26 +166,52 @@ def sample(
 
 @app.command()
 @stage
-def reference(spec: Spec, data: arg.Data, out: arg.OutReference, *, device: Any) -> Dependencies:
+def classifier(spec: Spec, data: arg.Data, out: arg.OutFolder, *, device: Any) -> Dependencies:
+    """Train the extractor classifier on the real images and their labels."""
+    from sfddm.evaluation.classifier import train_classifier
+    from sfddm.spec import dependencies, stages
+
+    train_classifier(stages.classifier_training(spec), data, out, device)
+    return dependencies.of_classifier(spec)
+
+
+@app.command()
+@stage
+def reference(
+    spec: Spec,
+    data: arg.Data,
+    out: arg.OutReference,
+    extractor: arg.ExtractorName = None,
+    extractor_weights: arg.ExtractorWeights = None,
+    *,
+    device: Any,
+) -> Dependencies:
     """Compute the features of the real images, and how far real images are from real images."""
     from sfddm.evaluation.reference import write_reference
     from sfddm.spec import dependencies, stages
 
-    write_reference(stages.scoring(spec), data, out, device=str(device))
-    return dependencies.of_reference(spec)
+    write_reference(stages.scoring(spec, extractor, extractor_weights), data, out, device=str(device))
+    return dependencies.of_reference(spec, extractor)
 
 
 @app.command()
 @stage
 def evaluate(
-    spec: Spec, samples: arg.Samples, reference: arg.Reference, out: arg.OutFile, *, device: Any
+    spec: Spec,
+    samples: arg.Samples,
+    reference: arg.Reference,
+    out: arg.OutFile,
+    extractor: arg.ExtractorName = None,
+    extractor_weights: arg.ExtractorWeights = None,
+    *,
+    device: Any,
 ) -> Dependencies:
     """Score samples against the reference under the spec's protocol."""
     from sfddm.evaluation.score import score
     from sfddm.spec import dependencies, stages
 
-    score(stages.scoring(spec), samples, reference, out, device=str(device))
-    return dependencies.of_score(spec)
+    score(stages.scoring(spec, extractor, extractor_weights), samples, reference, out, device=str(device))
+    return dependencies.of_score(spec, extractor)
 
 
 @app.command()
@@ -263,19 +260,24 @@ def collect(
     collect_rows(load_spec(spec), runs, out)
 
 
+app.command()(properties)
+
+
 @app.command()
 def report(
     collected: Annotated[
         list[Path], typer.Argument(metavar="COLLECTED...", help="Folders that `sfddm collect` wrote.")
     ],
     out: Annotated[Path, typer.Option("--out", help="The folder to write into.")] = Path("reports"),
+    properties: arg.Properties = None,
 ) -> None:
     """Render table.html, table.md, table.tex and metrics.json."""
-    from sfddm.claims import CLAIMS_FOLDER
+    from sfddm.claims import CLAIMS_FOLDER, PUBLISHED_FOLDER
     from sfddm.report.render import FILES, render
 
-    check_outputs([*collected, CLAIMS_FOLDER], files=[out / name for name in FILES])
-    render(collected, out)
+    inputs = [*collected, CLAIMS_FOLDER, PUBLISHED_FOLDER, *filter(None, [properties])]
+    check_outputs(inputs, files=[out / name for name in FILES])
+    render(collected, out, properties=properties)
 
 
 @app.command()
@@ -306,13 +308,15 @@ def record(
     collected: Annotated[Path, typer.Argument(metavar="COLLECTED", help="A folder that `sfddm collect` wrote.")],
     command: Annotated[str, typer.Option("--command", help="The command that made the run, for its README.")],
     out: arg.Out,
+    properties: arg.Properties = None,
 ) -> None:
     """Publish a run as a small folder: table, metrics, spec, sample grid, README."""
-    from sfddm.claims import CLAIMS_FOLDER
+    from sfddm.claims import CLAIMS_FOLDER, PUBLISHED_FOLDER
     from sfddm.records.record import write_record
 
-    check_outputs([collected, CLAIMS_FOLDER], folders=[out])
-    write_record(collected, out, command)
+    properties = properties or (arg.PROPERTIES if arg.PROPERTIES.is_file() else None)
+    check_outputs([collected, CLAIMS_FOLDER, PUBLISHED_FOLDER, *filter(None, [properties])], folders=[out])
+    write_record(collected, out, command, properties=properties)
 
 
 @app.command()

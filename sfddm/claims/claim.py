@@ -9,7 +9,9 @@ from pydantic import Field, SerializeAsAny, field_validator
 
 from sfddm.claims.figures import Figures
 from sfddm.claims.kinds.base import ClaimTest
-from sfddm.claims.published import Published
+from sfddm.claims.published import PublishedRow
+from sfddm.claims.setting import Setting, graded
+from sfddm.results.properties import Properties
 from sfddm.results.rows import Collected
 from sfddm.results.verdicts import Verdict
 from sfddm.runtime.errors import SfddmError
@@ -18,7 +20,10 @@ from sfddm.runtime.strict import Strict
 
 
 class Claim(Strict):
-    """One claim of a paper. ``section`` None: our sources do not say where the paper makes it."""
+    """One claim of a paper.
+
+    ``section`` None: our sources do not say where the paper makes it. ``setting``: at what scale the paper makes it.
+    """
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     paper: str
@@ -26,8 +31,9 @@ class Claim(Strict):
     section: str | None = None
     statement: str
     test: SerializeAsAny[ClaimTest]
-    published: tuple[Published, ...] = ()
+    published: tuple[PublishedRow, ...] = ()
     note: str | None = None
+    setting: Setting = Setting()
 
     @field_validator("test", mode="before")
     @classmethod
@@ -48,13 +54,21 @@ class Claim(Strict):
             source=f"{self.reference}, {self.section}" if self.section else self.reference,
             verdict=word,
             because=because,
-            cells=tuple(cells),
-            published=tuple(published.compared(figures) for published in self.published),
+            cells=tuple(graded(cell, self.setting, figures) for cell in cells),
+            published=tuple(one for row in self.published for one in row.compared(figures)),
             tested=self.test.describe(),
         )
 
 
-def evaluate_claims(parts: Sequence[Collected], claims: Sequence[Claim]) -> list[Verdict]:
-    """Return each claim's verdict, in the order of the claims; ``parts`` are what was measured."""
-    figures = Figures(parts)
+def evaluate_claims(
+    parts: Sequence[Collected], claims: Sequence[Claim], properties: Properties | None = None
+) -> list[Verdict]:
+    """Return each claim's verdict, in the order of the claims.
+
+    Args:
+        parts: what was measured.
+        claims: what is judged.
+        properties: what came of the tests of the code; None where none ran.
+    """
+    figures = Figures(parts, properties)
     return [claim.verdict(figures) for claim in claims]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from sfddm.claims.selection import Selection, StepFilter
 from sfddm.claims.single_training import single_training_factor
+from sfddm.results.properties import Properties
 from sfddm.results.rows import Collected, Provenance, Row
 from sfddm.results.statistics import Difference, difference, mean_over_seeds
 from sfddm.results.styles import style_of
@@ -75,20 +76,28 @@ class FigureOverSeeds:
 
 
 class Figures:
-    """All figures of several experiments, to be selected from."""
+    """All figures of several experiments, to be selected from; and what came of the tests of the code, if any ran."""
 
-    def __init__(self, parts: Sequence[Collected]) -> None:
-        self.commits = tuple(dict.fromkeys(part.provenance.commit for part in parts))
+    def __init__(self, parts: Sequence[Collected], properties: Properties | None = None) -> None:
+        self.properties = properties
         self.all = [measured for part in parts for measured in measured_of(part, part.every_row)]
 
     def select(
-        self, selection: Selection, metric: str | None, steps: StepFilter | None = None
+        self,
+        selection: Selection,
+        metric: str | None,
+        steps: StepFilter | None = None,
+        *,
+        every_budget: bool = False,
     ) -> list[FigureOverSeeds]:
-        """Return the figures of the selected rows, in the order of the table; ``metric`` None takes all."""
+        """Return the figures of the selected rows, in the order of the table; ``metric`` None takes all.
+
+        ``every_budget``: also of rows that the same method trained longer, too.
+        """
         return [
             figure
             for figure in self.all
-            if selection.admits(figure.first)
+            if selection.admits(figure.first, every_budget=every_budget)
             and (metric is None or figure.first.metric == metric)
             and (steps is None or steps.admits(figure.first.steps, figure.source.timesteps))
         ]
@@ -106,7 +115,7 @@ def measured_of(part: Collected, rows: Iterable[Row]) -> Iterator[FigureOverSeed
     cheaper: dict[tuple[str | None, int | None, str, str], list[FigureOverSeeds]] = {}
     for figure in sorted(figures, key=lambda figure: figure.first.budget):
         row = figure.first
-        if row.budget_of not in (None, row.method):
+        if row.at_smaller_budget:
             cheaper.setdefault((row.budget_of, row.steps, row.metric, row.label), []).append(figure)
     for figure in figures:
         row = figure.first

@@ -2,57 +2,85 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat
 
 from sfddm.claims.figures import FigureOverSeeds, Figures
-from sfddm.claims.selection import Selection, Steps
+from sfddm.claims.selection import Selection
 from sfddm.results.verdicts import PublishedComparison
 from sfddm.runtime.strict import Strict
 
+Evaluations = Annotated[int, Field(ge=1)]
+Evidence = Literal["paper", "code", "summary", "secondary", "derived"]
+#: What each mark means.
+EVIDENCE: dict[Evidence, str] = {
+    "paper": "the source's own text or official repository",
+    "code": "read in the authors' code",
+    "summary": "a published summary of the source",
+    "secondary": "another paper's table, a review or a leaderboard",
+    "derived": "computed from what a source states",
+}
 
-class Published(Strict):
-    """A figure that a source gives, with what the source says of its protocol.
+
+class PublishedRow(Strict):
+    """One method's figures on one data set as a source gives them, with what it says of their protocol.
 
     Attributes:
-        what: whose figure, in words.
-        beside: the rows that it would stand beside.
-        steps: sampling steps.
+        id: what a claim calls the row.
+        method: in the source's words.
+        reference: the source.
         data: the label of the data.
-        generated_images: None where the source does not say.
-        evidence: where the figure was read.
+        network, generated_images: None where the source does not say.
+        label: the source's name of the metric, which is ``metric`` here.
+        values: by network evaluations for one image (NFE).
+        evidence: how near to the source it was read, one of ``EVIDENCE``; ``read``: where.
+        beside: the rows that it would stand beside; None where no method of this project is its.
     """
 
-    what: str
-    beside: Selection
-    metric: str = "frechet_distance"
-    label: str
-    value: FiniteFloat
-    steps: Steps
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    method: str
+    reference: str
     data: str
+    network: str | None = None
+    label: str
+    metric: str = "frechet_distance"
     extractor: str
     generated_images: Annotated[int, Field(ge=1)] | None = None
-    evidence: str
+    values: Annotated[dict[Evaluations, FiniteFloat], Field(min_length=1)]
+    evidence: Evidence
+    read: str
+    beside: Selection | None = None
 
-    def compared(self, figures: Figures) -> PublishedComparison:
-        """Show measured figures beside it that have its protocol, or say why there are none."""
+    def compared(self, figures: Figures) -> tuple[PublishedComparison, ...]:
+        """Show beside each figure the measured ones that have its protocol, or say why there are none."""
         reasons: dict[str, list[str]] = {}
         alike: list[FigureOverSeeds] = []
-        for figure in figures.select(self.beside, self.metric):
+        for figure in figures.select(self.beside, self.metric) if self.beside else ():
             reasons[figure.first.experiment] = self._differences(figure)
             if not reasons[figure.first.experiment]:
                 alike.append(figure)
-        measured = [figure for figure in alike if figure.first.steps == self.steps]
+        told = "; ".join(f"{experiment}: {', '.join(found)}" for experiment, found in reasons.items() if found)
+        none = f"no row {self.beside} was measured" if self.beside else "no method here is the source's"
+        return tuple(self._beside(nfe, value, alike, told or none) for nfe, value in self.values.items())
+
+    def _beside(self, nfe: int, value: float, alike: list[FigureOverSeeds], told: str) -> PublishedComparison:
+        measured = [figure for figure in alike if _evaluations(figure) == nfe]
         if measured:
             because = "same data, extractor and number of images; networks and training budgets may differ"
         elif alike:
-            because = f"cannot be compared: not measured at {self.steps} steps under this protocol"
+            because = (
+                f"cannot be compared: not measured at {nfe} evaluation{'' if nfe == 1 else 's'} under this protocol"
+            )
         else:
-            told = "; ".join(f"{experiment}: {', '.join(found)}" for experiment, found in reasons.items() if found)
-            because = f"cannot be compared: {told or f'no row {self.beside} was measured'}"
+            because = f"cannot be compared: {told}"
         return PublishedComparison(
-            **self.model_dump(include={"what", "label", "value", "steps", "data", "evidence"}),
+            what=self.method,
+            label=self.label,
+            value=value,
+            nfe=nfe,
+            data=self.data,
+            evidence=f"{self.read}, evidence: {self.evidence}",
             measured=tuple(f"{figure.first.experiment}: {figure.number()}" for figure in measured),
             because=because,
         )
@@ -71,3 +99,8 @@ class Published(Strict):
             shown = "an unknown number of" if figure.images is None else f"{figure.images:,}"
             found.append(f"{shown} images, not {self.generated_images:,}")
         return found
+
+
+def _evaluations(figure: FigureOverSeeds) -> int | None:
+    """Return the network evaluations for one image; older records state the steps alone."""
+    return figure.first.steps if figure.first.nfe is None else figure.first.nfe

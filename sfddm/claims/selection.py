@@ -18,7 +18,8 @@ class Selection(Strict):
 
     Attributes:
         method: the row's name in the spec; "real" is real against real.
-        implements: instead of ``method``, every row that this method, or one of these, implements.
+        implements: instead of ``method``, every row that this method, or one of these, implements; of a row with
+            several budgets, the one of the largest.
         options: values that the row's options must have.
         steps: one step count; None leaves it to the test.
     """
@@ -38,9 +39,10 @@ class Selection(Strict):
     def _methods(self) -> tuple[str, ...]:
         return (self.implements,) if isinstance(self.implements, str) else self.implements or ()
 
-    def admits(self, row: Row) -> bool:
-        """Say whether a row is selected."""
-        named = row.method == self.method if self.method else row.method_name in self._methods
+    def admits(self, row: Row, *, every_budget: bool = False) -> bool:
+        """Say whether a row is selected; ``every_budget``: ``implements`` finds rows at smaller budgets, too."""
+        implements = row.method_name in self._methods and (every_budget or not row.at_smaller_budget)
+        named = row.method == self.method if self.method else implements
         options = all(key in row.options and row.options[key] == value for key, value in self.options.items())
         return named and options and self.steps in (None, row.steps)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sfddm.claims.claim import evaluate_claims
 from sfddm.claims.load import CLAIMS_FOLDER, load_claims
-from sfddm.results.metrics import read_metrics
-from sfddm.results.verdicts import WORDS, Verdict, Word
+from sfddm.results.metrics import read_metrics, read_properties_of
+from sfddm.results.verdicts import GRADES, PROPERTY_WORDS, WORDS, Verdict, Word
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,6 +26,9 @@ SIGNS: dict[Word, str] = {
     "depends on the extractor": "≠",
     "inconclusive": "≈",
     "not tested": "○",
+    "holds": "✓",
+    "fails": "✗",
+    "not run": "–",
 }
 _COLOURS: dict[Word, str] = {
     "reproduced": "green",
@@ -33,7 +37,12 @@ _COLOURS: dict[Word, str] = {
     "depends on the extractor": "cyan",
     "inconclusive": "yellow",
     "not tested": "bright_black",
+    "holds": "cyan",
+    "fails": "red",
+    "not run": "bright_black",
 }
+#: How several of them are spoken of.
+_PLURALS: dict[Word, str] = {"holds": "hold", "fails": "fail"}
 
 
 def print_claims(
@@ -42,7 +51,8 @@ def print_claims(
     """Print each claim with its verdict and the numbers behind it, as a table or as JSON.
 
     Args:
-        metrics: a metrics.json or its folder. Where the default one does not exist yet, nothing is tested.
+        metrics: a metrics.json or its folder, where a properties.json may lie as well. Where the default one does not
+            exist yet, nothing is tested.
         as_json: a list of verdicts as JSON.
         claims: the folder of claims.
         console: where to print; the standard output by default.
@@ -54,7 +64,7 @@ def print_claims(
 
     loaded = load_claims(claims)
     parts = () if metrics == METRICS and not metrics.exists() else read_metrics(metrics)
-    verdicts = evaluate_claims(parts, loaded)
+    verdicts = evaluate_claims(parts, loaded, read_properties_of(metrics))
     if as_json:
         print(json.dumps([verdict.to_json() for verdict in verdicts], indent=2, allow_nan=False))
         return
@@ -66,15 +76,57 @@ def print_claims(
     console.print(tally(verdicts))
 
 
-def counts_of(verdicts: Sequence[Verdict]) -> dict[Word, int]:
-    """Return how many claims have each verdict."""
-    return {word: sum(verdict.verdict == word for verdict in verdicts) for word in WORDS}
+@dataclass(frozen=True)
+class Counts:
+    """How many claims have each verdict: those that figures decide, and those on properties of the code."""
+
+    measured: dict[Word, int]
+    properties: dict[Word, int]
+
+
+def counts_of(verdicts: Sequence[Verdict]) -> Counts:
+    """Count the verdicts; properties of the code stand by themselves, for no measurement is behind them."""
+    counts = {word: sum(verdict.verdict == word for verdict in verdicts) for word in WORDS}
+    measured = {word: count for word, count in counts.items() if word not in PROPERTY_WORDS}
+    return Counts(measured, {word: counts[word] for word in PROPERTY_WORDS})
+
+
+def counted(count: int, word: Word) -> str:
+    """Return how many have a verdict, in words."""
+    return f"{count} {word if count == 1 else _PLURALS.get(word, word)}"
 
 
 def tally(verdicts: Sequence[Verdict]) -> str:
     """Return how many claims have each verdict, in words."""
-    counts = {word: count for word, count in counts_of(verdicts).items() if count}
-    return f"{len(verdicts)} claims: " + ", ".join(f"{count} {word}" for word, count in counts.items())
+    counts = counts_of(verdicts)
+    told = [f"{sum(counts.measured.values())} claims to measure: {_listed(counts.measured)}"]
+    total = sum(counts.properties.values())
+    if total:
+        told.append(f"{total} propert{'y' if total == 1 else 'ies'} of the code: {_listed(counts.properties)}")
+    return "; ".join(told)
+
+
+def scales(verdicts: Sequence[Verdict]) -> str:
+    """Return how one paper's measured claims came out at each scale, in one sentence; properties of code have none."""
+    told: list[str] = []
+    measured = [verdict for verdict in verdicts if verdict.verdict not in PROPERTY_WORDS]
+    claims = f"of the {len(measured)} claims to measure of {verdicts[0].paper.partition(':')[0]}"
+    for grade in reversed(GRADES):
+        counts = counts_of([verdict for verdict in measured if verdict.grade == grade]).measured
+        if any(counts.values()):
+            others = [f", {count} {word}" for word, count in counts.items() if count and word != "reproduced"]
+            told.append(
+                f"{counts['reproduced']} {'' if told else claims + ' '}reproduced{''.join(others)} at {grade} scale"
+            )
+    if not told:
+        return f"none {claims} was measured"
+    return "; ".join(told) + (
+        "" if any(verdict.grade == "full" for verdict in measured) else "; none tested at full scale"
+    )
+
+
+def _listed(counts: dict[Word, int]) -> str:
+    return ", ".join(counted(count, word) for word, count in counts.items() if count) or "none"
 
 
 def _print_paper(paper: str, verdicts: list[Verdict], console: Console) -> None:
@@ -87,10 +139,12 @@ def _print_paper(paper: str, verdicts: list[Verdict], console: Console) -> None:
     table.add_column("numbers", ratio=3)
     for verdict in verdicts:
         badge = Text(f"{SIGNS[verdict.verdict]} {verdict.verdict}", style=_COLOURS[verdict.verdict])
+        badge.append(f"\n  {verdict.grade} scale" if verdict.grade else "", style="dim")
         claim = Text(verdict.statement)
         claim.append(f"\n{verdict.id} · {verdict.source}", style="dim")
         table.add_row(badge, claim, Text(_numbers(verdict)))
     console.print(table)
+    console.print(scales(verdicts) + ".")
 
 
 def _numbers(verdict: Verdict) -> str:

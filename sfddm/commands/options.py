@@ -65,10 +65,18 @@ Models = Annotated[list[Path], option("--model", "The model folder to sample; on
 Samples = Annotated[Path, option("--samples", "The .npy file that `sfddm sample` wrote."), Reads()]
 Reference = Annotated[Path, option("--reference", "The folder that `sfddm reference` wrote."), Reads()]
 State = Annotated[Path, option("--state", "Where checkpoints live while training."), Writes("container")]
+ExtractorName = Annotated[
+    str | None, option("--extractor", "One of evaluation.extractors; default: the first, the main one.")
+]
+ExtractorWeights = Annotated[
+    Path | None, option("--extractor-weights", "What `sfddm classifier` wrote, for the extractor classifier."), Reads()
+]
 Threads = Annotated[int | None, option("--threads", "Threads for torch; default: torch's own choice.", min=1)]
 STATE = Path("reports/state")
 METRICS = Path("reports/metrics.json")
+PROPERTIES = Path("reports/properties.json")
 Start = Annotated[Path | None, option("--start", "The model folder it starts from."), Reads()]
 Pairs = Annotated[Path | None, option("--pairs", "What `sfddm pairs` wrote."), Reads()]
 Partition = Annotated[Path | None, option("--partition", "What `sfddm partition` wrote."), Reads()]
+Properties = Annotated[Path | None, option("--properties", "What `sfddm properties` wrote.")]
 IndexSetFile = Annotated[Path | None, option("--index-set", "What `sfddm index-set` wrote."), Reads()]

@@ -203,13 +203,14 @@ def verdicts(metrics: str | Path, claims: str | Path | None = None) -> list[Verd
     """Return the verdict on each claim of the papers, in the order of the claims.
 
     Args:
-        metrics: a ``metrics.json`` or its folder.
+        metrics: a ``metrics.json`` or its folder, where a ``properties.json`` may lie as well.
         claims: the folder of claims; None: ``params/claims``.
 
     Raises:
         SfddmError: a file is missing or broken.
     """
     from sfddm.claims import CLAIMS_FOLDER, evaluate_claims, load_claims
-    from sfddm.results.metrics import read_metrics
+    from sfddm.results.metrics import read_metrics, read_properties_of
 
-    return evaluate_claims(read_metrics(Path(metrics)), load_claims(Path(claims or CLAIMS_FOLDER)))
+    parts, properties = read_metrics(Path(metrics)), read_properties_of(Path(metrics))
+    return evaluate_claims(parts, load_claims(Path(claims or CLAIMS_FOLDER)), properties)

@@ -42,7 +42,7 @@ def extraction_protocol(section: Section) -> dict[str, Any]:
     extractor = find_extractor(section.extractor)
     return {
         "extractor": section.extractor,
-        "extractor_sha256": extractor.sha256,
+        **extractor.identity(section.extractor_weights),
         "feature_layer": extractor.layer,
         "resize": extractor.resize(section.extractor_resolution),
         "data_label": section.data_label,

@@ -59,6 +59,19 @@ class Scoring(Classes):
 
 
 @dataclass(frozen=True)
+class ClassifierTraining:
+    """What the extractor ``classifier`` is a function of, besides the images: their shape, and what is held out."""
+
+    shape: tuple[int, int, int]  # (C, H, W)
+    has_test: bool  # whether the accuracy is that on the test split, not on a part of the training split
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """Return all of it, as plain JSON."""
+        return {"shape": list(self.shape), "has_test": self.has_test}
+
+
+@dataclass(frozen=True)
 class ClassPartition:
     """What a partition of the classes is a function of, besides the images."""
 

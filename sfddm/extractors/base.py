@@ -10,7 +10,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,7 @@ class Images(Protocol):
 class Extractor(ABC):
     """Turns images into the features that metrics compare."""
 
-    name: ClassVar[str]  # the value of ``evaluation.extractor`` in a spec
+    name: ClassVar[str]  # how ``evaluation.extractors`` of a spec names it
     title: ClassVar[str]  # how a figure's label names it
     layer: ClassVar[str]  # the layer that metrics are computed from
     resolution: ClassVar[int | None] = None  # the only side that it takes; None: any
@@ -47,6 +47,7 @@ class Extractor(ABC):
     narrow_layers: ClassVar[tuple[str, str] | None] = None  # two layers about 192 and 768 wide, for the audit
     sha256: ClassVar[str | None] = None  # digest that its weights must have; None where there are none
     file: ClassVar[str] = ""  # the weights' file name
+    trained: ClassVar[bool] = False  # whether the run's stage ``classifier`` makes its weights
     packages: ClassVar[tuple[str, ...]] = ()  # whose versions can change the features
 
     def __init__(self, extraction: Extraction, layers: Sequence[str], device: str = "cpu") -> None:
@@ -83,6 +84,11 @@ class Extractor(ABC):
             raise SfddmError(f"{path}: not the weights of {cls.name}: sha256 is {found}, {must}")
         return path
 
+    @classmethod
+    def identity(cls, weights: Path | None) -> dict[str, Any]:
+        """Return what a protocol says of the network; ``weights`` are those that were chosen, None its own."""
+        return {"extractor_sha256": cls.sha256}
+
     @abstractmethod
     def features(self, images: NDArray[np.uint8]) -> dict[str, Features]:
         """Return (B, D) features of each of ``self.layers`` of a batch of (B, H, W, C) uint8 images, C 1 or 3."""
@@ -108,7 +114,7 @@ class NetworkExtractor(Extractor):
 
 def find_extractor(name: str) -> type[Extractor]:
     """Return the extractor called ``name``."""
-    return find("sfddm.extractors", Extractor, name, "evaluation.extractor")  # type: ignore[type-abstract]
+    return find("sfddm.extractors", Extractor, name, "evaluation.extractors")  # type: ignore[type-abstract]
 
 
 def extract_features(images: Images, extraction: Extraction, device: str = "cpu") -> Features:

@@ -54,7 +54,7 @@ class InceptionV3(NetworkExtractor):
             torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path), hash_prefix=cls.sha256, progress=False)
         except (OSError, HTTPException, RuntimeError) as error:
             raise SfddmError(
-                f"{path}: the weights of evaluation.extractor {cls.name} are not there and cannot be downloaded "
+                f"{path}: the weights of the extractor {cls.name} are not there and cannot be downloaded "
                 f"({error}); put {cls.file} (sha256 {cls.sha256}) there, or name your copy in "
                 "evaluation.extractor_weights"
             ) from None

@@ -10,24 +10,36 @@ from pydantic import Field, field_validator
 from sfddm.runtime.registry import check_name
 from sfddm.runtime.strict import Strict
 
+#: The extractor of a spec that names none.
+DEFAULT = "efficientnet-lite0"
 
-class Extraction(Strict):
-    """How features are taken out of images, ``batch_size`` at a time.
+
+class Preparation(Strict):
+    """How images are given to extractors: how many at a time, and their side for extractors that take any."""
+
+    batch_size: Annotated[int, Field(ge=1)] = 256
+    extractor_resolution: Annotated[int, Field(ge=32, le=512)] = 64
+
+
+class Extraction(Preparation):
+    """How features are taken out of images.
 
     Attributes:
         extractor: the name of one in this folder, or of a plug-in's.
-        extractor_resolution: side to which images are resized for an extractor that takes any.
         extractor_weights: None: where the extractor itself finds them.
     """
 
-    batch_size: Annotated[int, Field(ge=1)] = 256
-    extractor: str = "efficientnet-lite0"
-    extractor_resolution: Annotated[int, Field(ge=32, le=512)] = 64
+    extractor: str = DEFAULT
     extractor_weights: Path | None = None
 
     @field_validator("extractor")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        from sfddm.extractors.base import Extractor
+        return check_extractor(name)
 
-        return check_name("sfddm.extractors", Extractor, name)  # type: ignore[type-abstract]
+
+def check_extractor(name: str) -> str:
+    """Return ``name`` if there is an extractor of that name, or else raise a ValueError that names them."""
+    from sfddm.extractors.base import Extractor
+
+    return check_name("sfddm.extractors", Extractor, name)  # type: ignore[type-abstract]

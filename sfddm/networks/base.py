@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,10 +99,15 @@ class Network(nn.Module):
 
 def write_weights(path: Path, module: nn.Module) -> None:
     """Write a module's weights as safetensors."""
+    write_tensors(path, module.state_dict())
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors by name as safetensors."""
     from safetensors.torch import save_file
 
     path.parent.mkdir(exist_ok=True)
-    save_file({name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}, path)
+    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
 
 
 def parameter_count(network: torch.nn.Module) -> int:

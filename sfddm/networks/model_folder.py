@@ -7,6 +7,7 @@ a model back exactly: the cumulative alphas in float64, the teacher's indices, a
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,27 @@ from sfddm.runtime.files import atomic_folder, read_json, write_json
 
 _PREDICTIONS = ("epsilon", "v", "x0", "consistency")
 _AUXILIARY = "auxiliary.safetensors"
+_SNAPSHOTS = "snapshots"
+#: The snapshot of the last weights where the model itself is their average.
+RAW = "raw"
+
+
+def snapshot_name(part: int, count: int) -> str:
+    """Return the name of the snapshot after ``part`` of ``count`` equal parts of a training."""
+    return f"{part}-of-{count}"
 
 
 def save_model(
-    folder: Path, denoiser: Denoiser, card: dict[str, Any], auxiliary: torch.nn.ModuleDict | None = None
+    folder: Path,
+    denoiser: Denoiser,
+    card: dict[str, Any],
+    auxiliary: torch.nn.ModuleDict | None = None,
+    snapshots: Mapping[str, Path] | None = None,
 ) -> None:
     """Write a model folder, atomically. ``card`` says where the model comes from; the rest is added here.
 
-    Networks that were trained beside it lie in ``auxiliary.safetensors``, for a training that goes on from here.
+    Networks that were trained beside it lie in ``auxiliary.safetensors``, for a training that goes on from here; copies
+    of the files of ``snapshots``, other weights of the same network, lie in ``snapshots/`` under their names.
     """
     steps = denoiser.steps
     card = card | {
@@ -49,16 +63,25 @@ def save_model(
         if auxiliary is not None:
             write_weights(temporary / _AUXILIARY, auxiliary)
             card["auxiliary_sha256"] = _sha256((temporary / _AUXILIARY).read_bytes())
+        if snapshots:
+            (temporary / _SNAPSHOTS).mkdir()
+            contents = {name: file.read_bytes() for name, file in snapshots.items()}
+            for name, content in contents.items():
+                _place_of(temporary, name).write_bytes(content)
+            card["snapshots"] = {name: _sha256(content) for name, content in contents.items()}
         write_json(temporary / "card.json", card, with_digest=True)
 
 
-def load_model(folder: Path) -> tuple[Denoiser, dict[str, Any]]:
-    """Read a model folder that ``save_model`` wrote, bit for bit.
+def load_model(folder: Path, snapshot: str | None = None) -> tuple[Denoiser, dict[str, Any]]:
+    """Read a model folder that ``save_model`` wrote, bit for bit, or the model with the weights of a snapshot.
 
     Raises:
-        SfddmError: a file is missing, was changed since, or does not fit the card.
+        SfddmError: a file or the snapshot is missing, was changed since, or does not fit the card.
     """
     card = _read_card(folder)
+    snapshots = card.get("snapshots", {})
+    if snapshot is not None and snapshot not in snapshots:
+        raise SfddmError(f"{folder}: keeps no snapshot {snapshot}, but {', '.join(snapshots) or 'none at all'}")
     try:
         alphas_bar = np.array(card["alphas_bar"], dtype=np.float64)
         steps = Steps(card["timesteps"], tuple(card["index_set"]), tuple(card["conditioning"]), alphas_bar)
@@ -67,9 +90,20 @@ def load_model(folder: Path) -> tuple[Denoiser, dict[str, Any]]:
         if card["prediction"] not in _PREDICTIONS:
             raise ValueError(f"prediction {card['prediction']!r} is none of {', '.join(_PREDICTIONS)}")
         network.read(weights, steps)
+        if snapshot is not None:
+            network.load_state_dict(_read_weights(_place_of(folder, snapshot), snapshots[snapshot]))
         return Denoiser(network, card["prediction"], steps), card
     except (KeyError, TypeError, ValueError, RuntimeError, SfddmError) as error:
         raise SfddmError(f"{folder}: not a whole model folder ({str(error).splitlines()[0]})") from None
+
+
+def snapshots_of(folder: Path) -> tuple[str, ...]:
+    """Return the names of the snapshots in a model folder.
+
+    Raises:
+        SfddmError: the folder holds no model, or its card was changed.
+    """
+    return tuple(_read_card(folder).get("snapshots", {}))
 
 
 def load_auxiliary(folder: Path, auxiliary: torch.nn.ModuleDict) -> None:
@@ -109,6 +143,10 @@ def load_pretrained(folder: Path, timesteps: int) -> Denoiser:
             f"teacher.pretrained: {folder} has {schedule.timesteps} steps, schedule.timesteps says {timesteps}"
         )
     return Denoiser(network, kinds[scheduler.config.prediction_type], Steps.of_teacher(schedule))
+
+
+def _place_of(folder: Path, snapshot: str) -> Path:
+    return folder / _SNAPSHOTS / f"{snapshot}.safetensors"
 
 
 def _sha256(content: bytes) -> str:

@@ -128,7 +128,7 @@ def _made_up(spec: Spec) -> tuple[Figure, Figure]:
 
     Rows that are one row at several budgets have the same figures: their curve is flat.
     """
-    names = {row: getattr(options, "budget_of", None) or row for row, options in spec.methods.items()}
+    names = {row: options.budget_of or row for row, options in spec.methods.items()}
     places = dict.fromkeys([(REAL, None), *((names[row], steps) for row, steps in spec.rows())])
     ranks = {place: 2 * rank for rank, place in enumerate(places)}
 

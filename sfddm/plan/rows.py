@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sfddm.evaluation.compare import extraction_protocol, interval_protocol, label_of
+from sfddm.evaluation.compare import interval_protocol, label_of
 from sfddm.evaluation.intervals import COVERS
 from sfddm.evaluation.measurements.base import find_measurement
 from sfddm.evaluation.metrics.base import find_metric
@@ -39,7 +39,7 @@ def planned(spec: Spec, stored: int | None = None) -> Collected:
         stored: number of training images, for trainings whose length is in epochs; None: not known.
     """
     costs = Costs(spec, _STORED if stored is None else stored)
-    scores = [stages.scoring(spec).model_copy(update={"extractor": name}) for name in extractors_of(spec)]
+    scores = [stages.scoring(spec, name) for name in extractors_of(spec)]
     measured = {name: set(spec.measured_rows(name)) for name in spec.evaluation.measured}
     rows: list[Row] = []
     paths: list[InterpolationOfRow] = []
@@ -81,7 +81,7 @@ def _for_each(seeds: Sequence[int], rows: Sequence[Row]) -> Iterator[Row]:
 
 def extractors_of(spec: Spec) -> tuple[str, ...]:
     """Return the extractors that score every row, the main one first."""
-    return tuple(getattr(spec.evaluation, "extractors", (spec.evaluation.extractor,)))
+    return spec.evaluation.extractors
 
 
 def _labels(section: Scoring) -> dict[str, str]:
@@ -90,7 +90,8 @@ def _labels(section: Scoring) -> dict[str, str]:
 
 
 def _rows(labels: dict[str, str], section: Scoring, facts: dict[str, Any]) -> Iterator[Row]:
-    protocol = extraction_protocol(section) | {
+    protocol = {
+        "extractor": section.extractor,
         "generated_images": section.samples,
         "interval": interval_protocol(section, section.samples, COVERS),
     }

@@ -23,7 +23,9 @@ LIMIT = 1_000_000
 _TABLES = ("table.md", "table.tex", "table.html")
 
 
-def write_record(collected: Path, out: Path, command: str, claims: Path = CLAIMS_FOLDER) -> None:
+def write_record(
+    collected: Path, out: Path, command: str, claims: Path = CLAIMS_FOLDER, properties: Path | None = None
+) -> None:
     """Write a record of one experiment: metrics, tables, the spec as run, a grid of samples, a README.
 
     A metrics.json of more than 1 MB is stored as metrics.json.gz, which `sfddm verify` and `sfddm claims` read as well;
@@ -34,14 +36,15 @@ def write_record(collected: Path, out: Path, command: str, claims: Path = CLAIMS
         out: the folder to write, usually reports/records/<experiment>-<hardware>; replaced if it is an own record.
         command: what was typed to make the run, for the README.
         claims: the folder of claims.
+        properties: what `sfddm properties` wrote; None: the record says of no property of the code whether it holds.
 
     Raises:
         SfddmError: a file is missing or broken, or another file would have 1 MB or more; nothing is written.
     """
-    content = read_content([collected], claims)
+    content = read_content([collected], claims, properties)
     files: dict[str, bytes] = {}
     with tempfile.TemporaryDirectory() as folder:
-        render([collected], Path(folder), claims)
+        render([collected], Path(folder), claims, properties)
         files |= _metrics_file((Path(folder) / "metrics.json").read_bytes())
         files |= {name: (Path(folder) / name).read_bytes() for name in _TABLES}
     left_out = [name for name in ("table.html",) if len(files[name]) >= LIMIT]

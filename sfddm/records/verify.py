@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sfddm.results.metrics import read_metrics
 from sfddm.results.rows import Collected, Provenance, Row
+from sfddm.results.styles import CONTROL
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +34,8 @@ State = Literal["same", "within", "drift", "no interval", "missing", "protocol",
 FAILURES: tuple[State, ...] = ("drift", "missing", "protocol")
 #: Parts of a protocol that may differ: they are told, not judged.
 _TOLD = ("versions",)
+#: Those of an extractor that the run itself trained, on the same images, to other bits on another machine.
+_TOLD_OF_TRAINED = ("extractor_sha256", "extractor_accuracy")
 
 Key = tuple[str, str, int | None, int | None, str, str]
 
@@ -98,7 +101,9 @@ def _by_key(parts: Sequence[Collected]) -> dict[Key, Row]:
 def _compare(key: Key, recorded: Row, found: Row | None, confidence: float, judged: int) -> Compared:
     if found is None:
         return Compared(key, "missing", recorded, None)
-    differing = _differing(recorded.protocol, found.protocol)
+    differing = _differing(_own_protocol(recorded), _own_protocol(found))
+    if "extractor_trained_on" in recorded.protocol and "extractor_trained_on" not in differing:
+        differing = [key for key in differing if key not in _TOLD_OF_TRAINED]
     if recorded.index_set != found.index_set and None not in (recorded.index_set, found.index_set):
         differing.append("index_set")
     if differing:
@@ -133,6 +138,15 @@ def _reach(row: Row, towards: float) -> float:
     if row.low is None or row.high is None:
         return 0.0
     return max(0.0, row.high - row.value if towards > row.value else row.value - row.low)
+
+
+def _own_protocol(row: Row) -> dict[str, Any]:
+    """Return a row's protocol with its own metric's settings alone: another metric beside it changes nothing in it."""
+    settings = row.protocol.get("settings")
+    name = row.metric.removesuffix(CONTROL)
+    if not isinstance(settings, dict) or name not in settings:
+        return row.protocol
+    return row.protocol | {"settings": settings[name]}
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

@@ -21,7 +21,7 @@ from sfddm.results.styles import MetricStyle, interval_text, style_of
 from sfddm.results.verdicts import Number
 
 #: Options that change neither what is trained nor how it is sampled.
-_NAMES_ONLY = ("method", "title", "steps")
+_NAMES_ONLY = ("method", "title", "steps", "budgets", "budget", "budget_of")
 #: What a sampler is made of, with its defaults: two rows that agree in these take the same steps.
 _SAMPLER = {"sampler": "ddim", "eta": 0.0, "clip": True}
 
@@ -167,19 +167,20 @@ def _variant(
     students: Mapping[str, Any],
 ) -> Variant:
     row = one.first
-    control = next((other for other in every if _controls(other.first, row)), None)
+    control = next((other for other in every if controls(other.first, row)), None)
     return Variant(
         method=row.method,
         main=one is main,
         changes=changes(row.options, basis.options, students),
         number=one.number(),
-        to_main=None if main is None or one is main else _gap(one, main),
-        to_control=None if control is None else _gap(one, control),
+        to_main=None if main is None or one is main else gap_between(one, main),
+        to_control=None if control is None else gap_between(one, control),
         trained=bool(row.folds),
     )
 
 
-def _gap(one: FigureOverSeeds, other: FigureOverSeeds) -> Gap | None:
+def gap_between(one: FigureOverSeeds, other: FigureOverSeeds) -> Gap | None:
+    """Return one - other, paired over the training seeds; None where the two share none."""
     apart = one.minus(other)
     if apart is None:
         return None
@@ -189,7 +190,7 @@ def _gap(one: FigureOverSeeds, other: FigureOverSeeds) -> Gap | None:
     return Gap(other.number(), apart.value, f"{apart.value:+.{style.decimals}f}", interval, _sense(apart, style))
 
 
-def _controls(other: Row, row: Row) -> bool:
+def controls(other: Row, row: Row) -> bool:
     """Say whether ``other`` takes the steps of ``row``, which was trained, without having been trained."""
     return (
         bool(row.folds)

@@ -16,8 +16,17 @@ from sfddm.report.points import are_points
 from sfddm.results.costs import Card, Sampling
 from sfddm.results.files import read_arrays, read_result, write_result
 from sfddm.results.index_set import FoundIndexSet
-from sfddm.results.measurements import Audit, Interpolation, Measured
-from sfddm.results.rows import AuditOfRow, ClassesOfRow, Collected, InterpolationOfRow, Provenance, Row, RowOf
+from sfddm.results.measurements import Audit, Freedom, Interpolation, Measured
+from sfddm.results.rows import (
+    AuditOfRow,
+    ClassesOfRow,
+    Collected,
+    FreedomOfRow,
+    InterpolationOfRow,
+    Provenance,
+    Row,
+    RowOf,
+)
 from sfddm.results.score import Score
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_file
@@ -37,6 +46,7 @@ class _Gathered:
     cards: list[Card] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     audits: list[AuditOfRow] = field(default_factory=list)
+    freedoms: list[FreedomOfRow] = field(default_factory=list)
     interpolations: list[InterpolationOfRow] = field(default_factory=list)
     classes: list[ClassesOfRow] = field(default_factory=list)
     kept: dict[str, Images] = field(default_factory=dict)
@@ -60,12 +70,15 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
         for row, steps in spec.rows():
             _gather_row(spec, runs / f"seed-{seed}" / row, row_of(spec, row, steps, seed), teacher, found)
     found.kept[REAL] = _kept(open_store(runs / "data" / spec.evaluation.reference_split).images)
-    baseline = read_result(runs / "reference" / "score.json", Score, "reference")
-    facts = {"experiment": spec.name, "method": REAL, "role": "real", "title": "Real against real"}
+    further, facts = spec.evaluation.extractors[1:], {"experiment": spec.name, "method": REAL, "role": "real"}
+    places = [runs / "reference", *(runs / "reference" / extractor for extractor in further)]
+    baselines = [read_result(place / "score.json", Score, "reference") for place in places]
+    facts |= {"title": "Real against real"}
     collected = Collected(
         rows=tuple(found.rows),
-        baseline=_rows_of(baseline, facts),
+        baseline=tuple(row for baseline in baselines for row in _rows_of(baseline, facts)),
         audits=tuple(found.audits),
+        freedoms=tuple(found.freedoms),
         interpolations=tuple(found.interpolations),
         classes=tuple(found.classes),
         provenance=_provenance(spec, found.cards),
@@ -95,6 +108,8 @@ def _gather_row(spec: Spec, folder: Path, whose: RowOf, teacher: Card, found: _G
     found.rows.extend(_rows_of(score, facts))
     if score.by_class:
         found.classes.append(ClassesOfRow(**vars(whose), rows=score.by_class))
+    for extractor in spec.evaluation.extractors[1:]:
+        found.rows.extend(_rows_of(read_result(place / f"score-{extractor}.json", Score, "evaluate"), facts))
 
     for name in spec.evaluation.measured:
         if (row, steps) in spec.measured_rows(name) and (place / f"{name}.json").is_file():
@@ -107,6 +122,9 @@ def _gather_measurement(name: str, place: Path, whose: RowOf, facts: dict[str, A
     if name == "audit":
         audit = read_result(file, Audit, "measure")
         found.audits.append(AuditOfRow(**vars(whose), rows=audit.rows, note=audit.note))
+    elif name == "freedom":
+        freedom = read_result(file, Freedom, "measure")
+        found.freedoms.append(FreedomOfRow(**vars(whose), rows=freedom.rows, left_out=freedom.left_out))
     elif name == "interpolation":
         paths = read_result(file, Interpolation, "measure")
         found.interpolations.append(InterpolationOfRow(**vars(whose), rows=paths.rows, protocol=paths.protocol))

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from sfddm.results.rows import Collected, RowOf
+from sfddm.report.choices import choices_of
+from sfddm.results.rows import Collected, Row, RowOf
 from sfddm.results.statistics import mean_over_seeds
 from sfddm.results.styles import interval_text, style_of
 
@@ -22,7 +23,7 @@ def frame_of(parts: Iterable[Collected]) -> pd.DataFrame:
 
     The columns are those of ``Row``, and further
 
-        kind: "score", or "audit" or "class" for a figure of one protocol or class;
+        kind: "score", or "audit" or "class" for a figure of one protocol, chosen afterwards or not, or of one class;
         item: which protocol or class; "" for a score;
         confidence: of the intervals, in (0, 1).
 
@@ -43,10 +44,10 @@ def _scores(part: Collected) -> Iterator[dict[str, Any]]:
 
 
 def _audits(part: Collected) -> Iterator[dict[str, Any]]:
-    for one in part.audits:
-        for figure in one.rows:
-            figures = {key: getattr(figure, key) for key in ("metric", "label", "value", "low", "high")}
-            yield _facts(one, "audit", figure.protocol_name) | figures
+    protocols = ((one, figure.protocol_name, figure) for one in part.audits for figure in one.rows)
+    for whose, item, figure in (*protocols, *choices_of(part)):
+        figures = {key: getattr(figure, key) for key in ("metric", "label", "value", "low", "high")}
+        yield _facts(whose, "audit", item) | figures
 
 
 def _classes(part: Collected) -> Iterator[dict[str, Any]]:
@@ -57,7 +58,7 @@ def _classes(part: Collected) -> Iterator[dict[str, Any]]:
             yield facts | {"metric": "hits", "value": figure.hits}
 
 
-def _facts(whose: RowOf, kind: str, item: Any) -> dict[str, Any]:
+def _facts(whose: RowOf | Row, kind: str, item: Any) -> dict[str, Any]:
     keys = ("experiment", "method", "role", "title", "steps", "seed")
     return {key: getattr(whose, key) for key in keys} | {"kind": kind, "item": item, "label": ""}
 

@@ -14,7 +14,7 @@ from sfddm.results.styles import style_of
 
 def protocol_of(content: Content, part: Collected) -> dict[str, Any]:
     """Return what an experiment's protocols share, what varies, and in what that of the real images differs."""
-    rows = [row for row in part.rows if style_of(row.metric).section != "agreement"]
+    rows = [row for row in part.rows if not style_of(row.metric).section]
     shared, varying = common_protocol([row.protocol for row in rows])
     baseline, _ = common_protocol([row.protocol for row in part.baseline])
     return {

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sfddm.claims import CLAIMS_FOLDER
-from sfddm.claims.show import SIGNS
+from sfddm.claims.show import SIGNS, scales, tally
 from sfddm.report import formats
 from sfddm.report.content import Content, read_content
 from sfddm.report.sections import sections_of
 from sfddm.report.verdicts import by_paper, typeset
 from sfddm.results.metrics import merged
-from sfddm.results.verdicts import anchor
+from sfddm.results.verdicts import PROPERTY_WORDS, anchor
 from sfddm.runtime.files import atomic_file
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FILES = ("table.html", "table.md", "table.tex", "metrics.json")
 
 
-def render(collected: list[Path], out: Path, claims: Path = CLAIMS_FOLDER) -> None:
+def render(collected: list[Path], out: Path, claims: Path = CLAIMS_FOLDER, properties: Path | None = None) -> None:
     """Write ``table.html``, ``table.md``, ``table.tex`` and ``metrics.json`` into ``out``.
 
     All four are made before the first is written, and each is written atomically.
@@ -34,13 +34,16 @@ def render(collected: list[Path], out: Path, claims: Path = CLAIMS_FOLDER) -> No
         collected: folders that ``collect`` wrote, one for each experiment, in the order of the columns.
         out: the folder to write to; it is made if need be.
         claims: the folder of claims; where there is none, nothing is judged.
+        properties: what ``sfddm properties`` wrote; None: no property of the code is judged.
 
     Raises:
-        SfddmError: a folder lacks a file or holds a figure that is not finite, two hold one experiment, or a file of
-            claims is broken.
+        SfddmError: a folder lacks a file or holds a figure that is not finite, two hold one experiment, a file of
+            claims is broken, or ``properties`` names no properties.json.
     """
-    content = read_content(collected, claims)
-    metrics = merged(content.collected) | {"claims": [verdict.to_json() for verdict in content.verdicts]}
+    content = read_content(collected, claims, properties)
+    metrics = merged(content.collected, content.properties) | {
+        "claims": [verdict.to_json() for verdict in content.verdicts]
+    }
     texts = (
         render_html(content),
         _render_text(content, "table.md", formats.markdown_text),
@@ -68,7 +71,13 @@ def _render_text(content: Content, template: str, escape: Callable[[object], str
     environment.globals["gap"] = lambda gap: escape(formats.typographic_minus("—" if gap is None else str(gap)))
     main = [table for table in content.ablations if table.metric == content.tables[0].metric]
     return environment.get_template(template).render(
-        content=content, ablations=main, papers=by_paper(content.verdicts), signs=SIGNS
+        content=content,
+        ablations=main,
+        papers=by_paper(content.verdicts),
+        signs=SIGNS,
+        property_words=PROPERTY_WORDS,
+        tally=tally(content.verdicts),
+        scales=scales,
     )
 
 

@@ -13,11 +13,16 @@ from typing import Any
 from sfddm.report.ablations import SENSES
 from sfddm.report.agreement import agreement_of
 from sfddm.report.audits import audit_of
+from sfddm.report.budget_plot import budget_plot
+from sfddm.report.budgets import Control, Curve
 from sfddm.report.classes import classes_of
 from sfddm.report.content import Content
 from sfddm.report.costs import costs_beside_quality
+from sfddm.report.extractors import extractors_of
 from sfddm.report.grids import grid_of
 from sfddm.report.interpolations import interpolations_of
+from sfddm.report.landscape import landscape_of
+from sfddm.report.memorisation import memorisation_of
 from sfddm.report.plots import distance_plot
 from sfddm.report.protocols import protocol_of, provenance_of
 from sfddm.report.summary import glances_of
@@ -93,7 +98,7 @@ def distances(content: Content) -> Section:
     tables = [table for table in content.tables if table.style.better == "lower"] or list(content.tables[:1])
     plots = [
         {"svg": distance_plot(table, index, content.slots), "title": group.title, "heading": table.style.heading}
-        for part in content.collected
+        for part in content.parts
         for table in tables
         for index, group in enumerate(table.groups)
         if group.experiment == part.provenance.experiment and group.steps
@@ -105,11 +110,39 @@ def distances(content: Content) -> Section:
     return Section("distances", "Distance against steps", "distances.html", values)
 
 
+def landscape(content: Content) -> Section | None:
+    """Show what others published, folded, and what of it is comparable with a figure here."""
+    if not content.published:
+        return None
+    title = "Published, not comparable here unless said so"
+    return Section("landscape", title, "landscape.html", landscape_of(content))
+
+
+def budgets(content: Content) -> Section | None:
+    """Plot the rows that were trained at several budgets against their training images, with a table of the same."""
+    if not content.budgets:
+        return None
+    table = content.tables[0]
+    parts = []
+    for one in content.budgets:
+        curves = [curve for _, some in one.blocks for curve in some]
+        drawn: list[Curve | Control] = [*curves, *(curve.control for curve in curves if curve.control)]
+        shown = {row.method if row.method in content.slots else row.method_name for row in drawn}
+        plots = [(steps, budget_plot(one, steps, some, table, content.slots)) for steps, some in one.blocks]
+        legend = [entry for entry in content.legend if entry[3] in shown]
+        hollow = any(curve.method not in content.slots for curve in curves)
+        parts.append({"table": one, "plots": plots, "legend": legend, "hollow": hollow})
+    lines = [(line.title, "dashed") for line in table.references]
+    lines += [(line.title, "dotted") for line in table.baselines]
+    values = {"parts": parts, "lines": lines, "senses": SENSES, "covers": content.intervals}
+    return Section("budgets", "Distance against training budget", "budgets.html", values)
+
+
 def _each(identifier: str, title: str, build: Callable[[Content, Collected], Any]) -> Builder:
     """Return the builder of a section that shows what ``build`` gives for each experiment, where it gives anything."""
 
     def builder(content: Content) -> Section | None:
-        parts = [found for part in content.collected if (found := build(content, part)) is not None]
+        parts = [found for part in content.parts if (found := build(content, part)) is not None]
         return Section(identifier, title, f"{identifier}.html", {"parts": parts}) if parts else None
 
     return builder
@@ -121,13 +154,17 @@ BUILDERS: tuple[Builder, ...] = (
     main_table,
     ablations,
     distances,
+    budgets,
     _each("samples", "Samples from the same noise", grid_of),
     _each("agreement", "Agreement with the teacher", agreement_of),
+    _each("memorisation", "Distance to the training images", memorisation_of),
     _each("classes", "Class by class", classes_of),
     _each("interpolation", "Interpolation in noise", interpolations_of),
     further_tables,
-    _each("audit", "Protocol audit", audit_of),
+    _each("extractors", "By extractor", extractors_of),
+    _each("audit", "Degrees of freedom", audit_of),
     _each("costs", "Cost beside quality", costs_beside_quality),
+    landscape,
     _each("protocol", "Protocol", protocol_of),
     _each("provenance", "Provenance", provenance_of),
 )

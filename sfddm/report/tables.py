@@ -18,7 +18,7 @@ from sfddm.results.styles import Better, MetricStyle, style_of
 #: What is shown of a mean.
 _CELL = ["experiment", "method", "title", "steps", "value", "low", "high", "text", "interval", "mark"]
 #: The order of the metrics that are known here; others follow in the order of the rows.
-METRIC_ORDER = ("frechet_distance", "kid", "precision", "recall")
+METRIC_ORDER = ("frechet_distance", "fd_infinity", "kid", "mind", "precision", "recall", "density", "coverage")
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence, Set
 from typing import Any
 
-from sfddm.claims.show import SIGNS, counts_of
+from sfddm.claims.show import SIGNS, counted, counts_of, scales
 from sfddm.report.content import Content
 from sfddm.results.styles import style_of
-from sfddm.results.verdicts import WORDS, Verdict, anchor
+from sfddm.results.verdicts import PROPERTY_WORDS, WORDS, Verdict, anchor
 
 
 def verdict_values(content: Content) -> dict[str, Any]:
@@ -23,12 +23,19 @@ def verdict_values(content: Content) -> dict[str, Any]:
         "tally": counts_of(content.verdicts),
         "overview": [(word, some) for word, some in overview if some],
         "papers": [
-            {"title": paper, "tally": counts_of(some), "claims": [_claim(one, anchors) for one in some]}
+            {
+                "title": paper,
+                "tally": counts_of(some),
+                "scales": scales(some),
+                "claims": [_claim(one, anchors) for one in some],
+            }
             for paper, some in ordered
         ],
         "points": content.fixed_points,
         "titles": content.titles,
         "signs": SIGNS,
+        "counted": counted,
+        "property_words": PROPERTY_WORDS,
     }
 
 
@@ -51,7 +58,13 @@ def _anchors(content: Content) -> set[str]:
 
 def _claim(verdict: Verdict, anchors: Set[str]) -> dict[str, Any]:
     links = {(row.anchor, row.method): 0 for cell in verdict.cells for row in cell.rows if row.anchor in anchors}
-    return {"verdict": verdict, "brief": _brief(verdict), "links": list(links)}
+    return {"verdict": verdict, "brief": _brief(verdict), "links": list(links), "reduced": _reduced(verdict)}
+
+
+def _reduced(verdict: Verdict) -> list[str]:
+    """Return why the comparisons at the verdict's grade fall short of the claim's setting."""
+    alike = [cell for cell in verdict.cells if cell.grade and cell.grade == verdict.grade]
+    return list(dict.fromkeys(reason for cell in alike for reason in cell.reduced))
 
 
 def _brief(verdict: Verdict) -> list[tuple[str, str, str]]:

@@ -1,8 +1,8 @@
-"""The files of further measurements: agreement, audit, interpolation and figures by class."""
+"""The files of further measurements: agreement, audit, degrees of freedom, interpolation and figures by class."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
 from sfddm.results.score import STRICT, ClassFigure, Count, Figure
@@ -41,6 +41,31 @@ class Audit:
 
     rows: tuple[AuditFigure, ...]
     note: str
+    schema: Literal[1] = 1
+
+
+#: What a protocol may choose: nothing; weights that are not averaged, an earlier checkpoint, another sampling seed.
+Degree = Literal["own", "weights", "checkpoint", "sampling-seed"]
+
+
+@dataclass(frozen=True)
+class Attempt(Figure):
+    """The figure that one ``choice`` in a degree of freedom gives."""
+
+    _: KW_ONLY
+    degree: Degree
+    choice: str
+    images: Count
+
+
+@dataclass(frozen=True)
+class Freedom:
+    """The attempts of one row; ``left_out`` says why a degree of freedom has none."""
+
+    __pydantic_config__ = STRICT
+
+    rows: tuple[Attempt, ...]
+    left_out: dict[Degree, str]
     schema: Literal[1] = 1
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from sfddm.results.files import checked, to_json
+from sfddm.results.properties import NAME, Properties, read_properties
 from sfddm.results.rows import Collected
 from sfddm.runtime.errors import SfddmError
 
 NAMES = ("metrics.json", "metrics.json.gz")
 #: What each experiment of a file has its own part of.
-_LISTS = ("rows", "floor", "audits", "interpolations", "classes")
+_LISTS = ("rows", "floor", "audits", "freedoms", "interpolations", "classes")
 
 
 def find_metrics(path: Path) -> Path:
@@ -53,12 +54,33 @@ def read_metrics(path: Path) -> tuple[Collected, ...]:
     return tuple(checked(part, Collected, file) for part in split)
 
 
-def merged(parts: Sequence[Collected]) -> dict[str, Any]:
-    """Return several experiments as one metrics.json."""
+def read_properties_of(path: Path) -> Properties | None:
+    """Return what came of the tests of the code: from the properties.json beside a metrics.json, else from within it.
+
+    Args:
+        path: the metrics.json or its folder.
+
+    Raises:
+        SfddmError: a file is not JSON or lacks a key.
+    """
+    beside = (path if path.is_dir() else path.parent) / NAME
+    if beside.is_file():
+        return read_properties(beside)
+    if not path.exists():
+        return None
+    file = find_metrics(path)
+    content = _json(file)
+    inside = content.get("properties") if isinstance(content, dict) else None
+    return None if inside is None else checked(inside, Properties, file)
+
+
+def merged(parts: Sequence[Collected], properties: Properties | None = None) -> dict[str, Any]:
+    """Return several experiments as one metrics.json, with what came of the tests of the code."""
     plain = [to_json(part) for part in parts]
     provenance = {part["provenance"]["experiment"]: part["provenance"] for part in plain}
     lists = {key: [one for part in plain for one in part[key]] for key in _LISTS}
-    return {"schema": 1, "provenance": provenance} | lists
+    tested = {} if properties is None else {"properties": to_json(properties)}
+    return {"schema": 1, "provenance": provenance} | lists | tested
 
 
 def _json(file: Path) -> Any:

@@ -26,7 +26,17 @@ class OutputOrigin:
     __pydantic_config__ = STRICT
 
     kind: Literal[
-        "data", "teacher", "student", "partition", "pairs", "samples", "index_set", "reference", "score", "measurement"
+        "data",
+        "teacher",
+        "student",
+        "partition",
+        "pairs",
+        "samples",
+        "index_set",
+        "classifier",
+        "reference",
+        "score",
+        "measurement",
     ]
     given: dict[str, str | int]
     spec_file: str

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
 from sfddm.results.costs import Amount, DataLabel
-from sfddm.results.measurements import AuditFigure, PathFigure
+from sfddm.results.measurements import Attempt, AuditFigure, Degree, PathFigure
 from sfddm.results.score import ClassFigure, Count, Figure
 from sfddm.results.styles import REALISM
 
@@ -27,14 +27,14 @@ class Row(Figure):
         starts_as_teacher: whether its training begins at the teacher's weights and time embedding, that is, with a
             student that answers as the teacher does; None where that is not stated.
         options: the row's options in the spec, every default filled in, as plain JSON.
+        budget: the multiple of the row's training that this one is.
+        budget_of: the row of the largest multiple, itself where it is that; None where the row has one budget.
         folds: trainings that the row needs besides the teacher's.
         images_seen, train_seconds: summed over the folds; the teacher's own for its row.
         network_evaluations: forward passes of student and teacher in training, summed over the folds.
         nfe: network evaluations for one sampled image.
         parameters: of all networks that are sampled; ``active_parameters`` of the one that answers at a step.
         flops_per_evaluation: floating-point operations of that answer for one image, counted.
-        budget: the multiple of the row's training in the spec that it was trained with.
-        budget_of: the row that has the largest of several budgets; None where there is one budget.
     """
 
     __pydantic_config__ = ConfigDict(extra="ignore")  # published records may state more
@@ -47,6 +47,8 @@ class Row(Figure):
     index_set: tuple[Count, ...] | None = None
     starts_as_teacher: bool | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    budget: Amount = 1.0
+    budget_of: str | None = None
     steps: Count | None = None
     seed: Count | None = None
     nfe: Count | None = None
@@ -58,9 +60,12 @@ class Row(Figure):
     network_evaluations: Amount | None = None
     active_parameters: Count | None = None
     flops_per_evaluation: Count | None = None
-    budget: float = 1.0
-    budget_of: str | None = None
     protocol: dict[str, Any]
+
+    @property
+    def at_smaller_budget(self) -> bool:
+        """Whether the same row was trained longer, too: then this is a point of a curve, and no row of the tables."""
+        return self.budget_of not in (None, self.method)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +86,14 @@ class AuditOfRow(RowOf):
 
     rows: tuple[AuditFigure, ...]
     note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreedomOfRow(RowOf):
+    """The degrees of freedom of one row."""
+
+    rows: tuple[Attempt, ...]
+    left_out: dict[Degree, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +152,12 @@ class Provenance:
         return float(self.spec.get("evaluation", {}).get("confidence", 0.95))
 
     @property
+    def extractors(self) -> tuple[str, ...]:
+        """The extractors that the spec states, the main one first; none where it states none."""
+        evaluation = self.spec.get("evaluation", {})
+        return tuple(evaluation.get("extractors", [evaluation["extractor"]] if "extractor" in evaluation else []))
+
+    @property
     def timesteps(self) -> int:
         """The teacher's T."""
         return int(self.spec.get("schedule", {}).get("timesteps", 1000))
@@ -146,7 +165,7 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class Collected:
-    """``collected/metrics.json``: one experiment; audits, interpolations and classes where there are any.
+    """``collected/metrics.json``: one experiment; what was measured beside the rows where there is any.
 
     Attributes:
         baseline: the figures of real images against other real images, "floor" in the file.
@@ -158,6 +177,7 @@ class Collected:
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
     baseline: Annotated[tuple[Row, ...], Field(alias="floor")]
     audits: tuple[AuditOfRow, ...] = ()
+    freedoms: tuple[FreedomOfRow, ...] = ()
     interpolations: tuple[InterpolationOfRow, ...] = ()
     classes: tuple[ClassesOfRow, ...] = ()
     provenance: Provenance
@@ -166,6 +186,23 @@ class Collected:
     def seeds(self) -> tuple[int, ...]:
         """The training seeds, increasing."""
         return tuple(sorted({row.seed for row in self.rows if row.seed is not None}))
+
+    @property
+    def at_largest_budgets(self) -> Collected:
+        """The same without the rows that were trained longer, too."""
+        smaller = {row.method for row in self.rows if row.at_smaller_budget}
+        rows = tuple(row for row in self.rows if row.method not in smaller)
+        return replace(self, rows=rows, classes=tuple(one for one in self.classes if one.method not in smaller))
+
+    @property
+    def of_main_extractor(self) -> Collected:
+        """The same without the figures of further extractors."""
+        further = self.provenance.extractors[1:]
+        rows, baseline = (
+            tuple(row for row in some if row.protocol.get("extractor") not in further)
+            for some in (self.rows, self.baseline)
+        )
+        return replace(self, rows=rows, baseline=baseline)
 
     @property
     def every_row(self) -> tuple[Row, ...]:

@@ -37,10 +37,18 @@ _STYLES = {
     "kid": MetricStyle("Kernel distance (KID)", "lower", 4),
     "precision": MetricStyle("Precision", "higher", 3),
     "recall": MetricStyle("Recall", "higher", 3),
+    "density": MetricStyle("Density", "higher", 3),
+    "coverage": MetricStyle("Coverage", "higher", 3),
+    "mind": MetricStyle("Sliced Wasserstein distance (MIND)", "lower", 2),
+    "fd_infinity": MetricStyle("Fréchet distance, extrapolated to infinitely many images", "lower", 2),
     "psnr_teacher": MetricStyle("PSNR to the teacher, dB", "higher", 2, "agreement", of_pixels=True),
     "ssim_teacher": MetricStyle("SSIM to the teacher", "higher", 3, "agreement", of_pixels=True),
     "feature_distance_teacher": MetricStyle("Feature distance to the teacher", "lower", 2, "agreement"),
     "l1_teacher": MetricStyle("L1 distance to the teacher", "lower", 4, "agreement", of_pixels=True),
+    "nearest_training": MetricStyle("Distance to the nearest training image", "unknown", 2, "memorisation"),
+    "nearest_training_held_out": MetricStyle("The same of held-out images", "unknown", 2, "memorisation"),
+    "nearest_training_ratio": MetricStyle("Ratio to held-out images", "unknown", 3, "memorisation"),
+    "nearer_than_held_out": MetricStyle("Nearer than held-out images are", "unknown", 4, "memorisation"),
 }
 
 

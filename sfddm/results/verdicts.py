@@ -12,10 +12,25 @@ from sfddm.results.rows import Row
 from sfddm.results.statistics import Estimate
 from sfddm.results.styles import interval_text, style_of
 
-Word = Literal["reproduced", "contradicted", "unsettled", "depends on the extractor", "inconclusive", "not tested"]
+Word = Literal[
+    "reproduced",
+    "contradicted",
+    "unsettled",
+    "depends on the extractor",
+    "inconclusive",
+    "not tested",
+    "holds",
+    "fails",
+    "not run",
+]
 WORDS: tuple[Word, ...] = get_args(Word)
 #: What a comparison is called whose interval lies on one side.
 DECIDED: tuple[Word, ...] = ("reproduced", "contradicted", "unsettled")
+GradeWord = Literal["toy", "reduced", "full"]
+#: How near a test comes to the setting of its claim, the lowest first.
+GRADES: tuple[GradeWord, ...] = ("toy", "reduced", "full")
+#: Of properties of the code, which no figure decides; they are never counted with the others.
+PROPERTY_WORDS: tuple[Word, ...] = ("holds", "fails", "not run")
 
 
 def anchor(metric: str, method: str) -> str:
@@ -105,6 +120,7 @@ class Cell:
         turns: why more training may turn the verdict; "" where it is settled, or was not decided.
         power: what an inconclusive comparison could have shown, and what would decide it.
         p_value: of "no difference", two-sided; None where nothing was estimated. confidence: of the interval.
+        grade: the scale of the test beside the claim's setting, None where it has none; reduced: why it is not full.
     """
 
     experiment: str
@@ -126,6 +142,8 @@ class Cell:
     power: str = ""
     p_value: float | None = None
     confidence: float | None = None
+    grade: GradeWord | None = None
+    reduced: tuple[str, ...] = ()
 
     @property
     def at(self) -> str:
@@ -140,14 +158,14 @@ class PublishedComparison:
     what: str
     label: str
     value: float
-    steps: int
+    nfe: int
     data: str
     evidence: str
     measured: tuple[str, ...]
     because: str
 
     def __str__(self) -> str:
-        text = f"{self.what}, {self.label} {self.value:g} at {self.steps} step{'' if self.steps == 1 else 's'}"
+        text = f"{self.what}, {self.label} {self.value:g} at {self.nfe} evaluation{'' if self.nfe == 1 else 's'}"
         text += f" ({self.data}; {self.evidence})"
         return f"{text}, measured {', '.join(self.measured)}" if self.measured else text
 
@@ -179,6 +197,13 @@ class Verdict:
         """How many cells have each verdict, in the order of ``WORDS``; those without one are left out."""
         found = Counter(cell.verdict for cell in self.cells)
         return {word: found[word] for word in WORDS if found[word]}
+
+    @property
+    def grade(self) -> GradeWord | None:
+        """The highest grade among the tested cells, of those that came out as the claim did where there are any."""
+        tested = [cell for cell in self.cells if cell.grade is not None]
+        alike = [cell.grade for cell in tested if cell.verdict == self.verdict]
+        return max(alike or [cell.grade for cell in tested], key=lambda one: GRADES.index(one or "toy"), default=None)
 
     @property
     def published_by_reason(self) -> dict[str, list[PublishedComparison]]:
@@ -216,7 +241,7 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON."""
         plain = asdict(self, dict_factory=lambda pairs: {key: value for key, value in pairs if key != "decimals"})
-        return plain | {"counts": self.counts}
+        return plain | {"counts": self.counts, "grade": self.grade}
 
 
 def _range(values: Set[int]) -> str:

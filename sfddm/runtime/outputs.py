@@ -72,6 +72,8 @@ def check_folder(path: Path) -> None:
     place = real_path(path)
     if Path.cwd().is_relative_to(place):
         raise SfddmError(f"{path}: is or contains the working folder; choose another --out")
+    if place.name == LEDGER:  # the list of the folder around it
+        raise _refusal(path, "folder")
     if not os.path.lexists(place):
         return
     if place.is_symlink() or not place.is_dir():

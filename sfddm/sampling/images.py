@@ -137,7 +137,7 @@ def draw(
 
 
 def load_sampled(
-    models: Sequence[Path], index_set: Sequence[int], name: str
+    models: Sequence[Path], index_set: Sequence[int], name: str, snapshot: str | None = None
 ) -> tuple[Denoiser | Ensemble, dict[str, Any]]:
     """Return the one model, or several as one, and the card of the first.
 
@@ -145,11 +145,12 @@ def load_sampled(
         models: model folders.
         index_set: the teacher's indices to be visited.
         name: of what is sampled, for errors.
+        snapshot: whose weights to take instead of the models' own.
 
     Raises:
-        SfddmError: a folder holds no model, or they are no models at some of the indices.
+        SfddmError: a folder holds no model or no such snapshot, or they are no models at some of the indices.
     """
-    loaded = [load_model(folder) for folder in models]
+    loaded = [load_model(folder, snapshot) for folder in models]
     known = set().union(*(denoiser.steps.index_set for denoiser, _ in loaded))
     if not set(index_set) <= known:
         raise SfddmError(f"{', '.join(map(str, models))}: is no model at some of the steps of {name}")

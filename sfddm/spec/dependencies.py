@@ -105,14 +105,33 @@ def of_index_set(spec: Spec, row: str, steps: int) -> Dependencies:
     )
 
 
-def of_reference(spec: Spec) -> Dependencies:
-    """Return what the reference depends on, besides the store."""
-    return _make("reference", {}, stages.scoring(spec).key, ["sfddm.evaluation.reference"], _scoring(spec))
+def of_classifier(spec: Spec) -> Dependencies:
+    """Return what the extractor that the run trains depends on, besides the store."""
+    return _make("classifier", {}, stages.classifier_training(spec).key, ["sfddm.evaluation.classifier"], [])
 
 
-def of_score(spec: Spec) -> Dependencies:
-    """Return what a score depends on, besides the images and the reference."""
-    return _make("score", {}, stages.scoring(spec).key, ["sfddm.evaluation.score"], _scoring(spec))
+def of_reference(spec: Spec, extractor: str | None = None) -> Dependencies:
+    """Return what the reference depends on, besides the store; ``extractor`` None is the main one.
+
+    Raises:
+        SfddmError: the spec has no such extractor.
+    """
+    return _scored("reference", spec, extractor)
+
+
+def of_score(spec: Spec, extractor: str | None = None) -> Dependencies:
+    """Return what a score depends on, besides the images and the reference; ``extractor`` None is the main one.
+
+    Raises:
+        SfddmError: the spec has no such extractor.
+    """
+    return _scored("score", spec, extractor)
+
+
+def _scored(kind: str, spec: Spec, extractor: str | None) -> Dependencies:
+    section, given = stages.scoring(spec, extractor), {} if extractor is None else {"extractor": extractor}
+    used = [find_extractor(section.extractor), *(type(find_metric(name)) for name in section.metrics)]
+    return _make(kind, given, section.key, [f"sfddm.evaluation.{kind}"], used)
 
 
 def of_measurement(spec: Spec, name: str, row: str, steps: int) -> Dependencies:
@@ -122,7 +141,7 @@ def of_measurement(spec: Spec, name: str, row: str, steps: int) -> Dependencies:
         SfddmError: there is no such measurement, or the row cannot be measured so.
     """
     kind, section = find_measurement(name), stages.measurement(spec, name, row, steps)
-    used = [kind, *_scoring(spec)[:1]]
+    used = [kind, find_extractor(spec.evaluation.extractor)]
     if "models" in kind.needs:
         used += [type(stages.row_sampling(spec, row, steps).sampler), *_networks(spec, row)]
     return _make("measurement", {"name": name, "row": row, "steps": steps}, section.key, [], used)
@@ -139,11 +158,6 @@ def _make(
 def _networks(spec: Spec, row: str) -> list[type[NetworkOptions]]:
     own = spec.methods[row].network
     return [type(spec.network), *([] if own is None else [type(own)])]
-
-
-def _scoring(spec: Spec) -> list[type]:
-    """Return the extractor and the metrics."""
-    return [find_extractor(spec.evaluation.extractor), *(type(find_metric(name)) for name in spec.evaluation.metrics)]
 
 
 def _plain(section: Any) -> Any:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 from pydantic.functional_serializers import SerializeAsAny
 
 from sfddm.data.spec import DataSpec
@@ -13,12 +20,13 @@ from sfddm.evaluation.spec import EvaluationSpec
 from sfddm.extractors.base import find_extractor
 from sfddm.methods import find_method, make_method
 from sfddm.methods.base import Method, Plan, Training
-from sfddm.methods.options import MethodOptions, StepCount, TrainingOptions
+from sfddm.methods.options import Budgets, MethodOptions, StepCount, TrainingOptions
 from sfddm.networks.spec import NetworkSpec
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import digest_of
 from sfddm.runtime.strict import Strict, describe
 from sfddm.sampling.spec import PairsSpec
+from sfddm.spec.budgets import at_each_budget
 from sfddm.training.spec import TeacherSpec
 
 
@@ -33,7 +41,11 @@ TEACHER = Model("teacher", "teacher")
 
 
 class Spec(Strict):
-    """One experiment. ``pairs`` is needed where a method compares with the teacher's images from the same noise."""
+    """One experiment.
+
+    ``pairs`` is needed where a method compares with the teacher's images from the same noise. ``methods`` holds a row
+    for each budget of a row: ``budgets``, its own or the spec's, are replaced as the spec is read.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
     title: str
@@ -44,14 +56,17 @@ class Spec(Strict):
     teacher: TeacherSpec
     students: TrainingOptions
     pairs: PairsSpec | None = None
-    methods: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")], SerializeAsAny[MethodOptions]]
+    budgets: Budgets | None = None
     steps: Annotated[tuple[StepCount, ...], Field(min_length=1)]
+    methods: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")], SerializeAsAny[MethodOptions]]
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     evaluation: EvaluationSpec
 
     @field_validator("methods", mode="wrap")
     @classmethod
-    def _options_of_each_method(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> dict[str, MethodOptions]:
+    def _options_of_each_method(
+        cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> dict[str, MethodOptions]:
         if not isinstance(value, dict) or not value:
             raise ValueError("must map at least one row's name to its options")
         rows = {}
@@ -66,6 +81,8 @@ class Spec(Strict):
                 raise ValueError(f"{row}: {describe(error)}") from None
             except (SfddmError, TypeError) as error:
                 raise ValueError(f"{row}: {error}") from None
+        if {"schedule", "students", "budgets", "steps"} <= set(info.data):  # else the error is there
+            rows = _at_each_budget(rows, info.data)
         checked: dict[str, MethodOptions] = handler(rows)
         return checked
 
@@ -110,11 +127,11 @@ class Spec(Strict):
 
     def _check_points(self) -> None:
         points, source = self.data.points, self.data.source
-        if points != find_extractor(self.evaluation.extractor).for_points:
-            given = "points" if points else "images"
-            raise ValueError(
-                f"evaluation.extractor: must be points for a source of points, and for no other; {source} gives {given}"
-            )
+        for name in self.evaluation.extractors:
+            if points != find_extractor(name).for_points:
+                given = "points" if points else "images"
+                must = "must be points for a source of points, and for no other"
+                raise ValueError(f"evaluation.extractors: {name}: {must}; {source} gives {given}")
         if points and not self.network.takes_points:
             raise ValueError(f"network.kind: must be mlp for the source {source}: {self.network.kind} needs images")
 
@@ -155,8 +172,11 @@ class Spec(Strict):
 
     def measured_rows(self, name: str) -> list[tuple[str, int]]:
         """Return (row name, steps) that a further measurement covers: the listed rows, at the spec's own ``steps``."""
+        from sfddm.evaluation.measurements.base import find_measurement
+
         listed = self.evaluation.measured.get(name, ())
-        return [(row, steps) for row, steps in self.rows() if row in listed and steps in self.steps]
+        wanted = self.steps if not listed or find_measurement(name).every_steps else (max(self.steps),)
+        return [(row, steps) for row, steps in self.rows() if row in listed and steps in wanted]
 
     def teacher_row(self) -> tuple[str, int] | None:
         """Return (row name, steps) of the first reference row: students are held against it."""
@@ -228,3 +248,16 @@ class Spec(Strict):
     def digest(self) -> str:
         """sha256 of the whole spec in canonical JSON."""
         return digest_of(self.model_dump(mode="json"))
+
+
+def _at_each_budget(rows: dict[str, MethodOptions], spec: dict[str, Any]) -> dict[str, MethodOptions]:
+    """Return the rows with one for each budget; ``spec`` holds the checked fields before ``methods``."""
+
+    def trains(options: MethodOptions) -> bool:
+        method = make_method(options, spec["schedule"].build())
+        return any(method.plan(steps).trainings for steps in method.sampled_steps(spec["steps"]))
+
+    try:
+        return at_each_budget(rows, spec["budgets"], spec["students"], trains)
+    except SfddmError as error:
+        raise ValueError(str(error)) from None

@@ -29,7 +29,10 @@ def row_facts(spec: Spec, row: str, steps: int, seed: int) -> dict[str, Any]:
         "method_name": options.method,
         "index_set": plan.index_set,
         "starts_as_teacher": _starts_as_teacher(plan),
-        "options": options.model_dump(mode="json"),
+        "budget": options.budget,
+        "budget_of": options.budget_of,
+        # Snapshots change no figure: rows that differ in them are no variants of each other.
+        "options": options.model_dump(mode="json", exclude={"training": {"snapshots"}}),
         "folds": len(plan.trainings),
     }
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from sfddm.evaluation.measurements.base import find_measurement
-from sfddm.evaluation.sections import ClassPartition, Scoring
+from sfddm.evaluation.sections import ClassifierTraining, ClassPartition, Scoring
 from sfddm.extractors.spec import Extraction
 from sfddm.methods.base import Share, Training
 from sfddm.runtime.errors import SfddmError
@@ -50,7 +51,7 @@ def class_partition(spec: Spec, row: str) -> ClassPartition:
     share = shared_classes(spec, row)
     if share is None or spec.network.classes is None:
         raise SfddmError(f"{spec.name}: the students of {row} do not share the classes; there is nothing to partition")
-    extraction = Extraction(**{name: getattr(spec.evaluation, name) for name in Extraction.model_fields})
+    extraction = Extraction(**_evaluation_fields(spec, Extraction))
     return ClassPartition(share, spec.network.classes, extraction)
 
 
@@ -103,9 +104,27 @@ def image_shape(spec: Spec) -> tuple[int, int, int]:
     return spec.data.channels, spec.data.image_size, spec.data.image_size
 
 
-def scoring(spec: Spec) -> Scoring:
-    """Return what the stages ``reference`` and ``evaluate`` compute with."""
-    return Scoring(**_evaluation_fields(spec, Scoring))
+def scoring(spec: Spec, extractor: str | None = None, weights: Path | None = None) -> Scoring:
+    """Return what the stages ``reference`` and ``evaluate`` compute with; ``extractor`` None is the main one.
+
+    Figures class by class are of the main extractor only. ``weights``: instead of those that the spec states.
+
+    Raises:
+        SfddmError: the spec has no such extractor.
+    """
+    evaluation, fields = spec.evaluation, _evaluation_fields(spec, Scoring)
+    extractor = extractor or evaluation.extractor
+    if extractor not in evaluation.extractors:
+        known = ", ".join(evaluation.extractors)
+        raise SfddmError(f"{spec.name}: evaluation.extractors has no {extractor!r}; it has {known}")
+    if extractor != evaluation.extractor:
+        fields |= {"extractor": extractor, "classes": None}
+    return Scoring(**fields | {"extractor_weights": weights or evaluation.weights_of(extractor)})
+
+
+def classifier_training(spec: Spec) -> ClassifierTraining:
+    """Return what the stage ``classifier`` computes with."""
+    return ClassifierTraining(image_shape(spec), "test" in spec.data.splits)
 
 
 def measurement(spec: Spec, name: str, row: str, steps: int) -> Any:
@@ -118,13 +137,15 @@ def measurement(spec: Spec, name: str, row: str, steps: int) -> Any:
     fields = _evaluation_fields(spec, kind)
     if "student" in kind.model_fields:
         fields |= _sampling_fields(spec, name, row, steps)
-    return kind(**fields)
+    return kind(**{field: value for field, value in fields.items() if field in kind.model_fields})
 
 
 def _evaluation_fields(spec: Spec, kind: type[Any]) -> dict[str, Any]:
     """Return the fields of a section that the spec has."""
     data = {"data_label": spec.data.label, "image_size": spec.data.image_size, "channels": spec.data.channels}
-    known = dict(spec.evaluation) | data | {"classes": spec.network.classes}
+    main = spec.evaluation.extractor
+    own = {"extractor": main, "extractor_weights": spec.evaluation.weights_of(main), "classes": spec.network.classes}
+    known = dict(spec.evaluation) | data | own
     return {name: known[name] for name in kind.model_fields if name in known}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from sfddm.training.checkpoint import load_checkpoint, save_checkpoint
 from sfddm.training.ema import MovingAverage
 from sfddm.training.feed import Feed
 from sfddm.training.pairs import PairsFeed
+from sfddm.training.snapshots import Snapshots
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,18 @@ class Seeds:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training cost."""
+    """What a training cost, and the files of its snapshots by name, which the caller removes with the checkpoint."""
 
     steps: int
     images_seen: int
     seconds: float
+    snapshots: dict[str, Path] = field(default_factory=dict)
+
+
+def remove_state(checkpoint: Path, result: TrainingResult) -> None:
+    """Remove what a finished training leaves behind, once its result is stored."""
+    for file in (checkpoint, *result.snapshots.values()):
+        file.unlink(missing_ok=True)
 
 
 def learning_rate(options: TrainingOptions, step: int, total: int) -> float:
@@ -99,6 +107,7 @@ def train(
     share = slice(accelerator.process_index, None, accelerator.num_processes)
     source = _Batches(feed, pairs, seeds, objective, options, share)
     run = _Run(accelerator, state, source, options, total, title)
+    snapshots = Snapshots(checkpoint, options.snapshots, total, state.average is not None)
     started = saved = time.monotonic()
     with Progress(title, total, options.batch_size, first) as progress:
         for step in range(first, total):
@@ -108,14 +117,21 @@ def train(
             loss = run.step(step, look=device.type == "cpu" or show or save)
             if show:
                 progress.show(step + 1, loss=loss.item())
+            if accelerator.is_main_process:
+                snapshots.keep(snapshots.names.get(step + 1), objective.student.network, state.average)
             if save:
                 spent = seconds_before + time.monotonic() - started
                 save_checkpoint(checkpoint, objective, state.optimizer, state.average, step=step + 1, seconds=spent)
                 saved = now
             if stop:
                 break
-    state.finish(title)
-    return TrainingResult(total, total * options.batch_size, seconds_before + time.monotonic() - started)
+    state.check(title)
+    if accelerator.is_main_process and not stop_after:
+        snapshots.keep_raw(objective.student.network)
+    state.finish()
+    seconds = seconds_before + time.monotonic() - started
+    kept = snapshots.files() if accelerator.is_main_process and not stop_after else {}
+    return TrainingResult(total, total * options.batch_size, seconds, kept)
 
 
 @dataclass(frozen=True)
@@ -210,14 +226,13 @@ class _State:
                 self.average.update(step)
             self.objective.after_step()
 
-    def finish(self, title: str) -> None:
-        """Check the student's weights and put their average in their place, where there is one.
-
-        Raises:
-            SfddmError: a weight is not finite.
-        """
+    def check(self, title: str) -> None:
+        """Raise an SfddmError where a weight of the student is not finite."""
         if not all(bool(torch.isfinite(parameter).all()) for parameter in self.objective.student.parameters()):
             raise SfddmError(f"{title}: the weights are not finite at the end; lower training.learning_rate")
+
+    def finish(self) -> None:
+        """Put the average of the student's weights in their place, where there is one."""
         if self.average is not None:
             self.average.copy_to_network()
 

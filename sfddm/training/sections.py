@@ -13,6 +13,9 @@ from sfddm.methods.options import MethodOptions, TrainingOptions
 from sfddm.networks.spec import NetworkSpec
 from sfddm.training.spec import TeacherSpec
 
+#: Options of a row that none of its weights depend on, ``training`` apart, which is stated as a whole.
+_NOT_TRAINED_WITH = {"title", "steps", "training", "eta", "sampler", "clip", "budgets", "budget", "budget_of"}
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -85,7 +88,7 @@ class StudentTraining:
     @property
     def key(self) -> dict[str, Any]:
         """Return all that the weights are a function of, as plain JSON."""
-        chosen = self.method.model_dump(mode="json", exclude={"title", "steps", "training", "eta", "sampler", "clip"})
+        chosen = self.method.model_dump(mode="json", exclude=_NOT_TRAINED_WITH)
         return {
             "row": self.row,
             "seed": self.seed,

@@ -21,7 +21,7 @@ from sfddm.runtime.device import is_first_process
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import digest_of, read_json
 from sfddm.training.card import make_card
-from sfddm.training.loop import Seeds, train
+from sfddm.training.loop import Seeds, remove_state, train
 from sfddm.training.pairs import PairsFeed
 from sfddm.training.partition import read_partition
 from sfddm.training.sections import StudentInputs, StudentTraining
@@ -79,8 +79,9 @@ def train_student(
         "teacher_evaluations": objective.evaluations.teacher * guided,
         "classes": None if classes is None else list(classes),
     }
-    save_model(out, student, card | facts, objective.auxiliary if len(objective.auxiliary) else None)
-    checkpoint.unlink(missing_ok=True)
+    auxiliary = objective.auxiliary if len(objective.auxiliary) else None
+    save_model(out, student, card | facts, auxiliary, result.snapshots)
+    remove_state(checkpoint, result)
 
 
 def _name_of(stage: StudentTraining) -> str:

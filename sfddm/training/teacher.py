@@ -20,7 +20,7 @@ from sfddm.runtime.device import is_first_process
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import digest_of
 from sfddm.training.card import make_card
-from sfddm.training.loop import Seeds, TrainingResult, train
+from sfddm.training.loop import Seeds, TrainingResult, remove_state, train
 from sfddm.training.sections import TeacherTraining
 from sfddm.training.spec import Pretrained
 
@@ -63,9 +63,10 @@ def train_teacher(stage: TeacherTraining, data: Path, out: Path, *, state: Path 
     if not writes:
         return
     card = make_card(stage.origin, store, method="teacher", fold="teacher", seed=stage.seed, result=result, key=key)
-    save_model(out, denoiser, card | {"student_evaluations": 1, "teacher_evaluations": 0})
+    facts = {"student_evaluations": 1, "teacher_evaluations": 0}
+    save_model(out, denoiser, card | facts, snapshots=result.snapshots)
     if result.steps:
-        checkpoint.unlink(missing_ok=True)
+        remove_state(checkpoint, result)
 
 
 def make_objective(denoiser: Denoiser) -> Objective:

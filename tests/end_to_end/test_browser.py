@@ -28,7 +28,7 @@ METHODS = {
     "ddim": {},
     "ddim-released": {"method": "ddim", "index_set": "uniform-released", "title": "DDIM, released alignment"},
     "progressive": {"start": 32},
-    "sfddm": {},
+    "sfddm": {"budgets": [1, 3, 9]},
     "sfddm-l1": {"method": "sfddm", "norm": "l1", "title": "SFDDM with a title that takes more than one line"},
 }
 PROBE = """<script>addEventListener("load", () => {

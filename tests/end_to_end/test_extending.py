@@ -103,7 +103,7 @@ def test_rows_of_plug_ins_are_scored_and_stand_in_the_table(extended: Extended) 
         # Both rows of the method, "matched" and "small".
         (
             {"matched.py": ("x0).mean()\n", "x0).mean() * 2\n")},
-            {"distill": 2, "sample": 2, "evaluate": 2, "measure": 1},
+            {"distill": 2, "sample": 2, "evaluate": 2, "further_evaluate": 2, "measure": 1},
         ),
         (
             {
@@ -111,9 +111,12 @@ def test_rows_of_plug_ins_are_scored_and_stand_in_the_table(extended: Extended) 
                 "ab2.py": ("1.5 * eps - 0.5 * before", "2 * eps - before"),
                 "convolutions.py": ("silu(hidden)", "hidden"),
             },
-            {"distill": 2, "sample": 3, "evaluate": 3},
+            {"distill": 2, "sample": 3, "evaluate": 3, "further_evaluate": 3},
         ),
-        ({"mean_shift.py": ("float(", "2 * float(")}, {"reference": 1, "evaluate": len(ROWS) + 1}),
+        (
+            {"mean_shift.py": ("float(", "2 * float(")},
+            {"reference": 1, "evaluate": len(ROWS) + 1, "further_reference": 1, "further_evaluate": len(ROWS) + 1},
+        ),
         ({"thumbnail.py": ("means.re", "-means.re")}, {"reference": 1, "evaluate": len(ROWS) + 1, "measure": 2}),
         (
             {name: ("from __future__", "# A comment.\nfrom __future__") for name in FILES}
@@ -152,6 +155,8 @@ def test_metric_extractor_and_measurement_of_plug_ins(extended: Extended) -> Non
         labels = {figure["metric"]: figure["label"] for figure in score["rows"]}
         assert labels == {"frechet_distance": "FD thumbnails", "mean_shift": "Mean shift thumbnails"}
         assert score["protocol"]["extractor"] == "thumbnail"
+        further = extended.read(f"{row}/steps-4/score-efficientnet-lite0.json")
+        assert further["protocol"]["extractor"] == "efficientnet-lite0"
         figures = {figure["metric"]: figure for figure in score["rows"]}
         assert figures["mean_shift"]["low"] <= figures["mean_shift"]["value"] <= figures["mean_shift"]["high"]
         assert figures["mean_shift"]["value"] ** 2 <= figures["frechet_distance"]["value"]
@@ -161,3 +166,4 @@ def test_metric_extractor_and_measurement_of_plug_ins(extended: Extended) -> Non
     page = (extended.folder / "reports" / "table.html").read_text()
     assert "Mean shift" in page
     assert "Brightness" in page
+    assert "By extractor" in page

@@ -43,6 +43,7 @@ case $verb in
   evaluate) echo score > "$out" ;;
   measure) echo figures > "$out"; echo arrays > "${out%.json}.npz" ;;
   collect) mkdir -p "$out"; cat "${given[1]}" > "$out/metrics.json"; echo images > "$out/samples.npz" ;;
+  properties) echo outcomes > "$out" ;;
   report) for name in table.html table.md table.tex metrics.json; do echo "${given[*]}" > "$out/$name"; done ;;
 esac
 """
@@ -116,7 +117,9 @@ def test_every_fold_and_every_row_is_a_job_and_an_interrupted_training_is_resume
     checkout, calls = first_run
     # progressive: folds 4 and 2 from a teacher at 8; sfddm: one fold for each step count; the teacher's own row.
     expected = {"fetch": 1, "train": 2, "reference": 1, "distill": 4, "sample": 7, "evaluate": 7}
-    assert Counter(call[0] for call in calls) == expected | {"collect": 1, "report": 1}
+    assert Counter(call[0] for call in calls) == expected | {"collect": 1, "properties": 1, "report": 1}
+    (report,) = (call for call in calls if call[0] == "report")
+    assert option(report, "properties") == "reports/properties.json"
     training = [call for call in calls if call[0] == "train"]
     assert option(training[0], "state") == option(training[1], "state")
     teachers = {option(call, "out"): option(call, "teacher") for call in calls if call[0] == "distill"}
@@ -130,23 +133,59 @@ def test_every_fold_and_every_row_is_a_job_and_an_interrupted_training_is_resume
     assert threads == "OMP_NUM_THREADS=1 spin 1000\n"
 
 
-def test_a_comment_another_source_and_a_style_concern_the_report_at_most(finished: Checkout) -> None:
+def test_a_comment_another_source_and_a_style_concern_no_figure(finished: Checkout) -> None:
     finished.edit("sfddm/training/loop.py", "from __future__", "# A comment.\nfrom __future__")
-    with (finished.folder / "sfddm/data/sources/idx.py").open("a") as file:
-        file.write("OTHER_SOURCE = 1\n")
     (finished.folder / "sfddm/report/templates/new.css").write_text("body { margin: 0 }")
     assert finished.planned() == {"report": 1}
+    with (finished.folder / "sfddm/data/sources/idx.py").open("a") as file:
+        file.write("OTHER_SOURCE = 1\n")
+    assert finished.planned() == {"properties": 1, "report": 1}
+
+
+def test_the_tests_of_claims_run_again_where_they_or_the_code_changed(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path)
+    shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    assert checkout.run("snakemake", "--cores", "8", "reports/table.html").returncode == 0
+    assert checkout.planned() == {}
+    again, kept = {"properties": 1, "report": 1}, {}
+    for name, text in (("unit/report/test_page.py", kept), ("unit/methods/test_sfddm.py", again),
+                       ("support/trainings.py", again), ("conftest.py", again)):  # fmt: skip
+        file = tmp_path / "tests" / name
+        before = file.read_text()
+        file.write_text(f"{before}\nNEW = 1\n")
+        assert checkout.planned() == text, name
+        file.write_text(before)
+        assert checkout.planned() == {}, name
+    claims = "params/claims/sfddm.yaml"
+    checkout.edit(claims, "statement: ", "statement: Indeed, ")
+    assert checkout.planned() == {"report": 1}, "the words of a claim are no test"
+    checkout.edit(claims, "::test_any_number_of_steps_takes_one_fold", "::test_another")
+    assert checkout.planned() == again
 
 
 def test_an_edited_method_retrains_its_own_row_only(finished: Checkout) -> None:
     with (finished.folder / "sfddm/methods/sfddm.py").open("a") as file:
         file.write("NEW = 1\n")
-    assert finished.planned() == {"distill": 2, "sample": 2, "evaluate": 2, "collect": 1, "report": 1}
+    assert finished.planned() == {"distill": 2, "sample": 2, "evaluate": 2, "collect": 1, "properties": 1, "report": 1}
 
 
 def test_an_edited_budget_retrains_the_students_but_not_the_teacher(finished: Checkout) -> None:
     finished.edit("params/smoke.yaml", "images: 1280", "images: 1408")
     assert finished.planned() == {"distill": 4, "sample": 4, "evaluate": 4, "collect": 1, "report": 1}
+
+
+def test_a_further_budget_trains_the_former_largest_beside_the_new_one_and_no_smaller_one(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path)
+
+    def distilled() -> list[str]:
+        done = checkout.run("snakemake", "--cores", "8", "reports/table.html")
+        assert done.returncode == 0, done.stderr
+        return sorted(option(call, "method") for call in checkout.calls() if call[0] == "distill")
+
+    checkout.edit("params/smoke.yaml", "progressive: {start: 8}, sfddm: {}", "sfddm: {budgets: [1, 3]}")
+    assert distilled() == ["sfddm", "sfddm", "sfddm.x1", "sfddm.x1"], "at two numbers of steps each"
+    checkout.edit("params/smoke.yaml", "[1, 3]", "[1, 3, 9]")
+    assert distilled() == ["sfddm", "sfddm", "sfddm.x3", "sfddm.x3"]
 
 
 def test_a_row_that_is_measured_further_changes_no_figure_that_is_there(finished: Checkout) -> None:

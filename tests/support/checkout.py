@@ -49,7 +49,7 @@ class ProjectCopy:
         done = self.run("snakemake", "--cores", "8", "--dry-run", *arguments)
         assert done.returncode == 0, done.stderr
         statistics = done.stdout.partition("Job stats:")[2] or done.stderr.partition("Job stats:")[2]
-        counts = re.findall(r"^([a-z]+) +(\d+)$", statistics.partition("\ntotal")[0], flags=re.MULTILINE)
+        counts = re.findall(r"^([a-z_]+) +(\d+)$", statistics.partition("\ntotal")[0], flags=re.MULTILINE)
         return {rule: int(count) for rule, count in counts if rule != "table"}
 
     def edit(self, file: str, old: str, new: str) -> None:

@@ -50,6 +50,7 @@ VERBS: dict[str, tuple[str, list[str]]] = {
         ["points.yaml", MODEL, "run/data/train"],
     ),
     "sample": (f"sample points.yaml --method sfddm --steps 2 --model {STUDENT}", ["points.yaml", STUDENT]),
+    "classifier": ("classifier points.yaml --data run/data", ["points.yaml", "run/data/train"]),
     "reference": ("reference points.yaml --data run/data", ["points.yaml", "run/data/train"]),
     "evaluate": (
         f"evaluate points.yaml --samples {SECOND}/samples.npy --reference run/reference",

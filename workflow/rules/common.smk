@@ -7,7 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
+from sfddm.claims.load import load_claims
+from sfddm.claims.properties import files_of, named_tests, package_modules
 from sfddm.evaluation.measurements.base import Measurement, find_measurement, option_of
+from sfddm.extractors.base import find_extractor
 from sfddm.methods.base import Method, Training
 from sfddm.runtime import fork_server
 from sfddm.runtime.errors import SfddmError
@@ -116,8 +119,22 @@ def report_files() -> list[Path]:
 
 
 def claims_files() -> list[str]:
-    """Return the files that say what the papers claim."""
-    return sorted(str(file) for file in Path("params/claims").glob("*.yaml"))
+    """Return the files that say what the papers claim, and which figures others published."""
+    return sorted(str(file) for folder in ("claims", "published") for file in Path("params", folder).glob("*.yaml"))
+
+
+@cache
+def property_nodes() -> tuple[str, ...]:
+    """Return the tests that claims on the code name; none where there are no claims."""
+    try:
+        return named_tests(load_claims()) if claims_files() else ()
+    except SfddmError as error:
+        give_up(str(error))
+
+
+def property_files() -> list[str]:
+    """Return the files of these tests and what tests share, where the checkout has them."""
+    return [os.path.relpath(file) for file in files_of(property_nodes())]
 
 
 def depends(kind: str, *names: str, **fixed):
@@ -153,7 +170,10 @@ DATA, TEACHERS = depends("data"), depends("teacher", "seed")
 STUDENTS, PAIRS = depends("student", "row", "fold", "seed"), depends("pairs", "seed")
 PARTITIONS, SAMPLES = depends("partition", "row"), depends("samples", "row", "steps")
 INDEX_SETS = depends("index_set", "row", "steps")
+CLASSIFIERS = depends("classifier")
 REFERENCE, SCORES = depends("reference"), depends("score")
+# Of an extractor after the first of evaluation.extractors.
+FURTHER_REFERENCE, FURTHER_SCORES = depends("reference", "extractor"), depends("score", "extractor")
 MEASUREMENTS = depends("measurement", "name", "row", "steps")
 
 
@@ -269,6 +289,31 @@ def row_files(wildcards, name: str) -> list[str]:
     spec = spec_of(wildcards.experiment)
     place = f"reports/runs/{wildcards.experiment}"
     return [f"{place}/seed-{seed}/{row}/steps-{steps}/{name}" for seed in spec.seeds for row, steps in spec.rows()]
+
+
+def reference_files(wildcards) -> list[str]:
+    """Return the figures of real against real by each extractor: the main one's, and those of the others."""
+    place = f"reports/runs/{wildcards.experiment}/reference"
+    further = spec_of(wildcards.experiment).evaluation.extractors[1:]
+    return [f"{place}/score.json", *(f"{place}/{extractor}/score.json" for extractor in further)]
+
+
+def trained_extractor(wildcards) -> list[str]:
+    """Return the folder of an extractor that the run trains itself, where it is such a one."""
+    trained = find_extractor(wildcards.extractor).trained
+    return [f"reports/runs/{wildcards.experiment}/classifier"] if trained else []
+
+
+def extractor_options(wildcards, input) -> str:
+    """Return the command line's part that names a further extractor, and its weights where the run has them."""
+    return f"--extractor {wildcards.extractor} {option('--extractor-weights', input.weights)}"
+
+
+def score_files(wildcards) -> list[str]:
+    """Return the scores of all rows and seeds by each extractor."""
+    further = spec_of(wildcards.experiment).evaluation.extractors[1:]
+    names = ["score.json", *(f"score-{extractor}.json" for extractor in further)]
+    return [file for name in names for file in row_files(wildcards, name)]
 
 
 def measured_files(wildcards) -> list[str]:

@@ -1,6 +1,27 @@
 """From a model to figures: the reference features, the images of a row, their score."""
 
 
+rule classifier:
+    input:
+        data=f"{RUN}/data",
+    output:
+        directory(f"{RUN}/classifier"),
+    log:
+        "reports/logs/{experiment}/classifier.log",
+    benchmark:
+        "reports/benchmarks/{experiment}/classifier.tsv"
+    threads: 1
+    resources:
+        gpu=accelerators(),
+        mem_mb=2000,
+    params:
+        spec=section(CLASSIFIERS),
+        code=code(CLASSIFIERS),
+    shell:
+        "sfddm classifier params/{wildcards.experiment}.yaml --data {input.data} --out {output}"
+        " --threads {threads} 2>&1 | tee -i {log}"
+
+
 rule reference:
     input:
         data=f"{RUN}/data",
@@ -19,9 +40,28 @@ rule reference:
         spec=section(REFERENCE),
         code=code(REFERENCE),
         out=subpath(output.score, parent=True),
+        extractor="",
     shell:
-        "sfddm reference params/{wildcards.experiment}.yaml --data {input.data} --out {params.out}"
+        "sfddm reference params/{wildcards.experiment}.yaml --data {input.data} --out {params.out} {params.extractor}"
         " --threads {threads} 2>&1 | tee -i {log}"
+
+
+use rule reference as further_reference with:
+    input:
+        data=f"{RUN}/data",
+        weights=trained_extractor,
+    output:
+        features=f"{RUN}/reference/{{extractor}}/features.npz",
+        score=f"{RUN}/reference/{{extractor}}/score.json",
+    log:
+        "reports/logs/{experiment}/reference-{extractor}.log",
+    benchmark:
+        "reports/benchmarks/{experiment}/reference-{extractor}.tsv"
+    params:
+        spec=section(FURTHER_REFERENCE),
+        code=code(FURTHER_REFERENCE),
+        out=subpath(output.score, parent=True),
+        extractor=extractor_options,
 
 
 rule sample:
@@ -69,9 +109,29 @@ rule evaluate:
         spec=section(SCORES),
         code=code(SCORES),
         reference=subpath(input.features, parent=True),
+        extractor="",
     shell:
         "sfddm evaluate params/{wildcards.experiment}.yaml --samples {input.images} --reference {params.reference}"
-        " --out {output} --threads {threads} 2>&1 | tee -i {log}"
+        " --out {output} {params.extractor} --threads {threads} 2>&1 | tee -i {log}"
+
+
+use rule evaluate as further_evaluate with:
+    input:
+        images=rules.sample.output.images,
+        labels=rules.sample.output.labels,
+        features=rules.further_reference.output.features,
+        weights=trained_extractor,
+    output:
+        f"{SEED}/{{method}}/steps-{{steps}}/score-{{extractor}}.json",
+    log:
+        "reports/logs/{experiment}/seed-{seed}/{method}/evaluate-{extractor}-{steps}.log",
+    benchmark:
+        "reports/benchmarks/{experiment}/seed-{seed}/{method}/evaluate-{extractor}-{steps}.tsv"
+    params:
+        spec=section(FURTHER_SCORES),
+        code=code(FURTHER_SCORES),
+        reference=subpath(input.features, parent=True),
+        extractor=extractor_options,
 
 
 rule measure:

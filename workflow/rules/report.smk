@@ -4,11 +4,11 @@
 rule collect:
     input:
         data=f"{RUN}/data",
-        floor=f"{RUN}/reference/score.json",
+        floor=reference_files,
         models=all_models,
         images=lambda wildcards: row_files(wildcards, "samples.npy"),
         costs=lambda wildcards: row_files(wildcards, "samples.json"),
-        scores=lambda wildcards: row_files(wildcards, "score.json"),
+        scores=score_files,
         measurements=measured_files,
     output:
         metrics=f"{RUN}/collected/metrics.json",
@@ -30,11 +30,36 @@ rule collect:
         "sfddm collect params/{wildcards.experiment}.yaml --runs {params.runs} --out {params.out} 2>&1 | tee -i {log}"
 
 
+rule properties:
+    input:
+        tests=property_files(),
+        # Waits for the images so that it does not hold one of the two cores that the only teacher asks for.
+        data=ancient(expand(f"{RUN}/data", experiment=EXPERIMENTS[:1])),
+    output:
+        "reports/properties.json",
+    log:
+        "reports/logs/properties.log",
+    benchmark:
+        "reports/benchmarks/properties.tsv"
+    # The figures' jobs go first: nothing but the report waits for this one.
+    priority: -1
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=1000,
+    params:
+        nodes=property_nodes(),
+        code=code_of(*package_modules()),
+    shell:
+        "sfddm properties --out {output} 2>&1 | tee -i {log}"
+
+
 rule report:
     input:
         metrics=expand(f"{RUN}/collected/metrics.json", experiment=EXPERIMENTS),
         samples=expand(f"{RUN}/collected/samples.npz", experiment=EXPERIMENTS),
         claims=claims_files(),
+        properties=rules.properties.output,
     output:
         html="reports/table.html",
         markdown="reports/table.md",
@@ -53,4 +78,4 @@ rule report:
         code=code_of("sfddm.report.render", files=tuple(report_files())),
         out=subpath(output.html, parent=True),
     shell:
-        "sfddm report {params.collected} --out {params.out} 2>&1 | tee -i {log}"
+        "sfddm report {params.collected} --properties {input.properties} --out {params.out} 2>&1 | tee -i {log}"

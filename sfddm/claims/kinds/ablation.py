@@ -17,7 +17,7 @@ from sfddm.results.styles import style_of
 from sfddm.results.verdicts import Cell
 
 #: Options that change neither what is trained nor how it is sampled.
-_NAMES_ONLY = ("title", "steps")
+_NAMES_ONLY = ("title", "steps", "budgets", "budget", "budget_of")
 
 
 class Ablation(ClaimTest):

@@ -62,14 +62,19 @@ class ClaimTest(Strict, ABC):
 
 
 def found(
-    figures: Figures, selection: Selection, metric: str | None, steps: StepFilter | None
+    figures: Figures,
+    selection: Selection,
+    metric: str | None,
+    steps: StepFilter | None,
+    *,
+    every_budget: bool = False,
 ) -> list[FigureOverSeeds]:
-    """Return the figures that are selected, at least one.
+    """Return the figures that are selected, at least one; ``every_budget``: of smaller budgets, too.
 
     Raises:
         NothingToTest: there is none, with the reason.
     """
-    selected = figures.select(selection, metric, steps)
+    selected = figures.select(selection, metric, steps, every_budget=every_budget)
     if selected:
         return selected
     without = figures.select(selection, metric)

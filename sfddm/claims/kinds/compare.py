@@ -27,8 +27,8 @@ class Compare(ClaimTest):
 
     A step count fixed on either side lifts the match on steps. ``same_index_set`` asks besides that both visit the
     same indices of the teacher, ``same_cost`` that their trainings took equally many network evaluations, the
-    teacher's included, to within 1 %. "At least as ..." is a test of equivalence from one side: no worse by more than
-    ``margin``, a share of the right figure.
+    teacher's included, to within 1 %; rows at smaller budgets then take part, too. "At least as ..." is a test of
+    equivalence from one side: no worse by more than ``margin``, a share of the right figure.
     """
 
     name = "compare"
@@ -47,8 +47,8 @@ class Compare(ClaimTest):
 
     def cells(self, figures: Figures) -> list[Cell]:
         """Compare each row on the left with every row on the right that it can be compared with."""
-        lefts = found(figures, self.left, self.metric, self.steps)
-        rights = found(figures, self.right, self.metric, None)
+        lefts = found(figures, self.left, self.metric, self.steps, every_budget=self.same_cost)
+        rights = found(figures, self.right, self.metric, None, every_budget=self.same_cost)
         cells: list[Cell] = []
         for left in lefts:
             partners = [right for right in rights if right is not left and self._comparable(left.first, right.first)]

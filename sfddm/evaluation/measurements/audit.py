@@ -1,4 +1,4 @@
-"""Protocol audit: the very same samples scored under several protocols, to show how far a protocol moves the figure.
+"""The audit: the very same samples scored under several protocols, to show how far a protocol moves the figure.
 
 Every protocol gives a Frechet distance. They differ in the number of images, the layer, the resize, the file format in
 between and the real images; the samples do not differ. One is that of an earlier state of SFDDM's released code
@@ -32,7 +32,7 @@ from sfddm.runtime.errors import SfddmError
 
 Images = NDArray[np.uint8]
 
-FEWER_IMAGES = (500, 250)
+FEWER_IMAGES = (10_000, 1_000, 500, 250, 100)
 JPEG_QUALITIES = (95, 75)
 #: The released code's protocol: batches, images in each, its loader's seed.
 BATCHES, BATCH_IMAGES, BATCH_SEED = 10, 100, 123
@@ -124,9 +124,9 @@ def _own(shared: _Shared) -> Iterator[AuditFigure]:
     names = _named("own", "This report’s own", "the protocol of every other figure of this report")
     yield shared.row(names, shared.own_features)
     for count in FEWER_IMAGES:
-        if count < len(shared.own_features):
-            description = f"the first {count} generated images against the same reference"
-            names = _named(f"images-{count}", f"{count} images", description)
+        if 2 * shared.section.blocks <= count < len(shared.own_features):
+            description = f"the first {count:,} generated images against the same reference"
+            names = _named(f"images-{count}", f"{count:,} images", description)
             yield shared.row(names, shared.own_features[:count])
 
 

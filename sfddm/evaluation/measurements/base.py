@@ -84,6 +84,7 @@ class Measurement(ABC):
     needs: ClassVar[tuple[Need, ...]]  # which inputs it reads
     Section: ClassVar[type[Any]] = Samples  # what it computes with; its digest covers nothing else of the spec
     every_seed: ClassVar[bool] = True  # whether it is made for every training seed, or for the first only
+    every_steps: ClassVar[bool] = True  # whether it is made at each of the spec's steps, or at the most of them only
     for_points: ClassVar[bool] = True  # whether it takes points in the plane, too
     template: ClassVar[str | None] = None  # of the report; None: its figures go into the report's tables
 
@@ -103,7 +104,7 @@ def find_measurement(name: str) -> type[Measurement]:
     Raises:
         SfddmError: there is none, or its file would have the name of another one of its row.
     """
-    if name in TAKEN:
+    if name in TAKEN or name.startswith("score-"):
         raise SfddmError(f"measurement: must not be called {name}: {name}.json or {name}.npy is another file of a row")
     return find("sfddm.evaluation.measurements", Measurement, name, "measurement")  # type: ignore[type-abstract]
 

@@ -2,7 +2,7 @@
 
 A new metric is one file in this folder, or a plug-in, with a class derived from ``Metric`` that defines ``value``; a
 spec lists it under ``evaluation.metrics``. Its module is imported with any spec, so it imports torch inside functions.
-All are defined as torch-fidelity's and compute in float64, so that figures do not depend on the device.
+Those that torch-fidelity has are defined as there. All compute in float64, so that figures do not depend on the device.
 """
 
 from __future__ import annotations

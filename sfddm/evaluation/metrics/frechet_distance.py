@@ -46,10 +46,10 @@ class FrechetDistance(Metric):
 
     def by_block(self, compared: Compared) -> Replicated:
         """Return the figure and its replicates."""
-        generated, reference, device = compared.generated, compared.reference, compared.device
-        figure = frechet_by_block(generated, RealSide.of_reference(reference), compared.blocks, device)
-        wide = generated.shape[1] > _NARROW
-        return replace(figure, value=self.value(generated, reference, device)) if wide else figure
+        generated, figure = compared.generated, compared.once(frechet_of_all)
+        if generated.shape[1] <= _NARROW:
+            return figure
+        return replace(figure, value=self.value(generated, compared.reference, compared.device))
 
 
 def moments(features: Features, device: str = "cpu") -> tuple[Float64, Float64]:
@@ -118,6 +118,12 @@ def frechet_by_block(features: Features, real: RealSide, blocks: Blocks, device:
     whole, every = _Sums.of(values, turned, few), range(blocks.count)
     without = [part(owner != block) if few else whole.without(part(owner == block)) for block in every]
     return Replicated(distance(whole), np.array([distance(sums) for sums in without]))
+
+
+def frechet_of_all(compared: Compared) -> Replicated:
+    """Return :func:`frechet_by_block` of all generated features beside the reference's."""
+    real = RealSide.of_reference(compared.reference)
+    return frechet_by_block(compared.generated, real, compared.blocks, compared.device)
 
 
 @dataclass(frozen=True)

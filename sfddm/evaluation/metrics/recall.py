@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sfddm.evaluation.intervals import Replicated
 from sfddm.evaluation.metrics.base import Compared, Metric
-from sfddm.evaluation.metrics.precision import precision_and_recall
+from sfddm.evaluation.metrics.precision import neighbours
 
 
 class Recall(Metric):
@@ -18,4 +18,4 @@ class Recall(Metric):
 
     def by_block(self, compared: Compared) -> Replicated:
         """Return the figure and its replicates."""
-        return compared.once(precision_and_recall)[1]
+        return compared.once(neighbours).recall

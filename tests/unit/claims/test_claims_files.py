@@ -16,13 +16,14 @@ from support.report_runs import make_runs, make_spec, put_json
 
 from sfddm.claims import load_claims
 from sfddm.claims.kinds.without_figures import Invariant
-from sfddm.claims.show import SIGNS, print_claims
+from sfddm.claims.show import SIGNS, print_claims, scales
 from sfddm.methods import all_methods
 from sfddm.report.collect import collect
 from sfddm.report.render import render
 from sfddm.report.verdicts import typeset
 from sfddm.results.metrics import read_metrics
 from sfddm.results.styles import REALISM
+from sfddm.results.verdicts import Cell, GradeWord, Verdict, Word
 from sfddm.runtime.errors import SfddmError
 
 ROOT = Path(__file__).parents[3]
@@ -78,6 +79,9 @@ def test_every_implementing_method_exists() -> None:
     [
         (lambda c: c["claims"][0].update(colour="red"), "one.yaml: claims.a: colour: unknown key"),
         (lambda c: c["claims"][0]["test"].update(colour="red"), "one.yaml: claims.a: test.colour: unknown key"),
+        (lambda c: c.update(setting={"colour": "red"}), "one.yaml: claims.a: setting.colour: unknown key"),
+        (lambda c: c["claims"][0].update(setting={"data": {"X": {"timesteps": 0}}}), "setting.data.X.timesteps: input"),
+        (lambda c: c["claims"][0].update(published="a"), "one.yaml: claims.a: published: must list ids of rows"),
         (lambda c: c["claims"][0].pop("statement"), "one.yaml: claims.a: statement: this key is missing"),
         (
             lambda c: c["claims"][0].update(paper="Q"),
@@ -212,7 +216,7 @@ def test_the_report_shows_verdicts_that_lead_to_their_rows(collected: Path, tmp_
         assert (claim["verdict"], claim["cells"][0]["seeds"]) == ("reproduced", 2)
         assert claim["cells"][0]["difference"]["value"] == pytest.approx(value)
         assert {row["link"] for row in claim["cells"][0]["rows"]} == {f"table.html#{section}"}
-    assert claims["sfddm-alphas"]["because"].endswith("at this commit (c0ffee)")
+    assert claims["sfddm-alphas"]["verdict"] == "not run"
 
     page = parse((tmp_path / "out" / "table.html").read_text())
     identifiers = set(page.values("id"))
@@ -225,7 +229,10 @@ def test_the_report_shows_verdicts_that_lead_to_their_rows(collected: Path, tmp_
     assert all(claim["statement"] in words for claim in claims.values())
     assert "has exactly the figures of DDIM ( ddim ) on the same index set, at 16, 4 steps: 8 of 8 figures" in words
     markdown = (tmp_path / "out" / "table.md").read_text()
-    assert "| ↯ unsettled | At the same number of steps, SFDDM has a lower Fréchet distance than DDIM" in markdown
+    assert (
+        "| ↯ unsettled, toy scale | At the same number of steps, SFDDM has a lower Fréchet distance than DDIM"
+        in markdown
+    )
     assert "loss of 0 before any training" in markdown
 
 
@@ -242,6 +249,7 @@ def test_verdicts_are_printed(
     print_claims(collected, claims=CLAIMS, console=printed)
     text = printed.file.getvalue()  # type: ignore[attr-defined]
     assert "↯ unsettled" in text
+    assert "none of the 2 claims to measure of Consistency Models was measured." in text
     assert "paired difference +5.005" in text
     assert "cannot be compared" in text
     render([collected], tmp_path / "out", CLAIMS)
@@ -250,7 +258,7 @@ def test_verdicts_are_printed(
 
     monkeypatch.chdir(tmp_path)
     print_claims(as_json=True, claims=CLAIMS)
-    assert {claim["verdict"] for claim in json.loads(capsys.readouterr().out)} == {"not tested"}
+    assert {claim["verdict"] for claim in json.loads(capsys.readouterr().out)} == {"not tested", "not run"}
     with pytest.raises(SfddmError, match="no such file"):
         print_claims(tmp_path / "other.json", claims=CLAIMS)
 
@@ -264,6 +272,21 @@ def test_a_broken_metrics_file_is_told(tmp_path: Path, content: str) -> None:
         read_metrics(tmp_path)
 
 
+def test_claims_are_counted_by_their_scale() -> None:
+    def one(word: Word, grade: GradeWord | None) -> Verdict:
+        cell = Cell("one", 1, "m", "M", word, "why", (), 1, 1, (), grade=grade)
+        return Verdict("a", "SFDDM: Single-fold", "S.", "R", word, "why", () if grade is None else (cell,))
+
+    toy = [one("reproduced", "toy"), one("reproduced", "toy"), one("contradicted", "toy"), one("not tested", None)]
+    assert scales([*toy, one("reproduced", None)]) == (
+        "2 of the 5 claims to measure of SFDDM reproduced, 1 contradicted at toy scale; none tested at full scale"
+    )
+    assert scales([*toy, one("inconclusive", "full")]) == (
+        "0 of the 5 claims to measure of SFDDM reproduced, 1 inconclusive at full scale; "
+        "2 reproduced, 1 contradicted at toy scale"
+    )
+
+
 def test_hyphens_stay_and_minus_signs_are_true() -> None:
     assert typeset("list-8 [-1.5, -2] of a-3; x -4") == "List-8 [−1.5, −2] of a-3; x −4"
 
@@ -274,3 +297,21 @@ def test_the_example_in_the_documentation_is_a_claim(tmp_path: Path) -> None:
     (claim,) = load_claims(tmp_path)
     (real,) = (one for one in load_claims(CLAIMS) if one.id == claim.id)
     assert claim.test == real.test
+
+
+def test_the_report_folds_published_figures_behind_the_papers_table(collected: Path, tmp_path: Path) -> None:
+    render([collected], tmp_path / "out", CLAIMS)
+    text = (tmp_path / "out" / "table.html").read_text()
+    place = text.index('<section id="landscape"')
+    assert text.index('<section id="table"') < place < text.index('<section id="protocol"')
+    section = text[place : text.index("</section>", place)]
+    tables = section.split("<details>")[1:]
+    assert tables
+    assert section.count("<table") == len(tables)
+    assert all(table.index("<table") < table.index("</details>") for table in tables)
+    cifar = next(table for table in tables if "CIFAR-10: published figures" in table)
+    assert "none comparable here" in cifar
+    assert 'value="13.36"' in cifar
+    assert "DDIM, eta 0" in cifar
+    assert "cannot be compared: tiny: data " in cifar
+    assert "arXiv 2010.02502; Table 1 (paper)" in cifar

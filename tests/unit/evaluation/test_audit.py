@@ -122,7 +122,16 @@ def by_name(written) -> dict[str, dict]:
 def test_every_protocol_that_the_images_allow_is_there_and_described(run) -> None:
     folder, _, written = run
     rows = by_name(written)
-    assert list(rows) == ["own", "images-250", "released", "resolution-64", "jpeg-95", "jpeg-75", "split-test"]
+    assert list(rows) == [
+        "own",
+        "images-250",
+        "images-100",
+        "released",
+        "resolution-64",
+        "jpeg-95",
+        "jpeg-75",
+        "split-test",
+    ]
     assert all(row["metric"] == "frechet_distance" and row["description"] for row in rows.values())
     assert all(row["low"] <= row["value"] <= row["high"] for row in rows.values() if row["low"] is not None)
     scored = json.loads((folder / "score.json").read_text())["rows"][0]
@@ -132,6 +141,7 @@ def test_every_protocol_that_the_images_allow_is_there_and_described(run) -> Non
     counts = {name: (row["images"], row["reference_images"]) for name, row in rows.items()}
     assert counts["own"] == counts["jpeg-75"] == counts["resolution-64"] == (260, 440)
     assert counts["images-250"] == (250, 440)
+    assert counts["images-100"] == (100, 440)
     assert counts["released"] == (200, 200)
     assert counts["split-test"] == (260, 150)
     assert rows["split-test"]["reference_split"] == "test"
@@ -144,7 +154,7 @@ def test_every_protocol_that_the_images_allow_is_there_and_described(run) -> Non
 def test_protocols_move_the_figure_as_they_must(run) -> None:
     values = {name: row["value"] for name, row in by_name(run[2]).items()}
     # Fewer images are further away by bias alone; JPEG moves the figure without another image having been sampled.
-    assert values["images-250"] > values["own"]
+    assert values["images-100"] > values["images-250"] > values["own"]
     assert abs(values["jpeg-75"] - values["own"]) > abs(values["jpeg-95"] - values["own"]) > 1e-3
     assert values["split-test"] != pytest.approx(values["own"], rel=0.01)
 

@@ -10,7 +10,7 @@ from sfddm.evaluation.intervals import Blocks
 from sfddm.evaluation.metrics.base import Compared, Metric, find_metric
 from sfddm.evaluation.metrics.frechet_distance import FrechetDistance
 from sfddm.evaluation.metrics.kid import kernel_distance, kernel_mean
-from sfddm.evaluation.metrics.precision import precision_and_recall
+from sfddm.evaluation.metrics.precision import neighbours
 from sfddm.evaluation.reference import reference_statistics
 from sfddm.runtime.errors import SfddmError
 
@@ -167,9 +167,9 @@ def test_what_two_metrics_share_is_computed_once(features):
     generated, real = features
     compared, calls = Compared(generated, reference_statistics(real, 3), BLOCKS), []
     assert [compared.once(lambda given, calls=calls: calls.append(given)) for _ in range(2)] == [None, None]
-    shared = compared.once(precision_and_recall)
-    assert find_metric("precision").by_block(compared) is shared[0]
-    assert find_metric("recall").by_block(compared) is shared[1]
+    shared = compared.once(neighbours)
+    assert find_metric("precision").by_block(compared) is shared.precision
+    assert find_metric("recall").by_block(compared) is shared.recall
 
 
 def test_memory_is_bounded_without_changing_a_figure(features, monkeypatch):
@@ -177,14 +177,16 @@ def test_memory_is_bounded_without_changing_a_figure(features, monkeypatch):
     reference = reference_statistics(real, 3)
     whole = (
         kernel_distance(generated, reference.features, reference.kernel_mean, BLOCKS),
-        *precision_and_recall(Compared(generated, reference, BLOCKS)),
+        *vars(neighbours(Compared(generated, reference, BLOCKS))).values(),
+        find_metric("mind").by_block(Compared(generated, reference, BLOCKS)),
     )
     monkeypatch.setattr(pairwise, "_PAIRS", 1000)
     monkeypatch.setattr(pairwise, "_ROWS", 17)
     reference = reference_statistics(real, 3)
     parts = (
         kernel_distance(generated, reference.features, reference.kernel_mean, BLOCKS),
-        *precision_and_recall(Compared(generated, reference, BLOCKS)),
+        *vars(neighbours(Compared(generated, reference, BLOCKS))).values(),
+        find_metric("mind").by_block(Compared(generated, reference, BLOCKS)),
     )
     for one, other in zip(whole, parts, strict=True):
         assert one.value == pytest.approx(other.value, rel=1e-9)

@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 
 from sfddm.cli import app
 from sfddm.data.store import write_store
-from sfddm.evaluation.metrics.base import find_metric
+from sfddm.evaluation.metrics.base import Metric, find_metric
+from sfddm.results.styles import style_of
 from sfddm.runtime.errors import SfddmError
-from sfddm.runtime.registry import PLUGINS
+from sfddm.runtime.registry import PLUGINS, entries
 from sfddm.spec.dependencies import of_measurement, of_score
 
 METRIC = """
@@ -132,8 +133,8 @@ def test_their_code_counts_where_they_are_used_and_nowhere_else(plugins: dict[st
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"metrics": ["fid"]}, r"evaluation\.metrics: must be one of frechet_distance, kid, .*; got 'fid'"),
-        ({"extractor": "vgg"}, r"evaluation\.extractor: must be one of .*inception-v3-compat.*; got 'vgg'"),
+        ({"metrics": ["fid"]}, r"evaluation\.metrics: must be one of .*frechet_distance, kid, .*; got 'fid'"),
+        ({"extractor": "vgg"}, r"evaluation\.extractors: must be one of .*inception-v3-compat.*; got 'vgg'"),
         ({"measurements": {"sharpness": ["ddim"]}}, r"evaluation\.measurements: must be one of agreement.*'sharpness'"),
         ({"measurements": {"audit": ["nobody"]}}, r"evaluation\.audit: no such row under methods: nobody"),
         ({"measurements": {"agreement": ["ddim"]}}, r"evaluation\.agreement: needs a row of the method teacher"),
@@ -145,8 +146,9 @@ def test_a_name_that_there_is_not_is_refused_with_those_that_there_are(change: d
 
 
 def test_every_metric_says_what_the_report_needs() -> None:
-    for name in ("frechet_distance", "kid", "precision", "recall"):
+    for name in entries("sfddm.evaluation.metrics", Metric):
         metric = find_metric(name)
         assert metric.better in ("lower", "higher")
         assert metric.lowest < metric.highest
         assert metric.definition.format(k=3)
+        assert style_of(name).better == metric.better

@@ -10,12 +10,13 @@ from support.score_specs import SAMPLES, make_spec
 
 from sfddm.data.store import write_store
 from sfddm.evaluation.compare import label_of
-from sfddm.evaluation.metrics.base import find_metric
+from sfddm.evaluation.metrics.base import Metric, find_metric
 from sfddm.evaluation.reference import load_reference, write_reference
 from sfddm.evaluation.score import score
 from sfddm.evaluation.sections import Scoring
 from sfddm.extractors.base import extract_features, find_extractor
 from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.registry import entries
 from sfddm.spec import stages
 
 
@@ -65,7 +66,7 @@ def test_score_ranks_real_images_before_noisy_ones_and_says_how(tmp_path, digits
     assert noisy_figures["precision"] < real_figures["precision"]
     written = json.loads((tmp_path / "noisy.json").read_text())
     assert written["schema"] == 1
-    assert [row["metric"] for row in written["rows"]] == ["frechet_distance", "kid", "precision", "recall"]
+    assert [row["metric"] for row in written["rows"]] == list(make_section().metrics)
     assert all(row["low"] <= row["value"] <= row["high"] for row in written["rows"])
     assert written["rows"][0]["label"] == "FD EfficientNet-Lite0"
     protocol = written["protocol"]
@@ -157,7 +158,7 @@ def test_only_inception_may_say_fid():
     inception, efficientnet = find_extractor("inception-v3-compat"), find_extractor("efficientnet-lite0")
     assert label_of(find_metric("frechet_distance"), inception) == "FID"
     assert label_of(find_metric("kid"), inception) == "KID"
-    for metric in ("frechet_distance", "kid", "precision", "recall"):
+    for metric in entries("sfddm.evaluation.metrics", Metric):
         label = label_of(find_metric(metric), efficientnet)
         assert "FID" not in label
         assert label.endswith("EfficientNet-Lite0")

@@ -15,7 +15,7 @@ from sfddm.spec.experiment import Spec
 from sfddm.spec.load import parse_spec
 
 METHODS = {"teacher": {"reference_steps": 8}, "ddim": {}}
-MEASURED = ("agreement", "audit", "interpolation", "by-class")
+MEASURED = ("agreement", "audit", "freedom", "interpolation", "by-class", "memorisation")
 
 
 def spec_of(methods: dict[str, Any] = METHODS, **evaluation: Any) -> Spec:
@@ -36,11 +36,11 @@ def sections(spec: Spec) -> dict[str, str]:
         ({"methods": METHODS | {"sfddm": {}}}, set()),
         ({"agreement": ["ddim"], "measurements": {"audit": ["ddim"]}}, set()),
         ({"metrics": ["kid"]}, {"reference", "score"}),
-        ({"nearest_neighbours": 5}, {"reference", "score", "audit", "by-class"}),
-        ({"reference_images": 100}, {"reference", "score", "audit", "by-class"}),
-        ({"blocks": 5}, {"reference", "score", "audit", "by-class", "agreement"}),
+        ({"nearest_neighbours": 5}, {"reference", "score", "audit", "freedom", "by-class", "memorisation"}),
+        ({"reference_images": 100}, {"reference", "score", "audit", "freedom", "by-class", "memorisation"}),
+        ({"blocks": 5}, {"reference", "score", "audit", "freedom", "by-class", "memorisation", "agreement"}),
         ({"extractor_resolution": 64}, {"reference", "score", *MEASURED}),
-        ({"methods": METHODS | {"ddim": {"clip": False}}}, {"interpolation"}),
+        ({"methods": METHODS | {"ddim": {"clip": False}}}, {"freedom", "interpolation"}),
         ({"methods": METHODS | {"teacher": {"reference_steps": 16}}}, {"interpolation"}),
     ],
 )
@@ -71,3 +71,54 @@ def test_lists_and_measurements_are_one() -> None:
     assert spec.evaluation.measured == {"agreement": ("ddim", "teacher"), "audit": ("ddim",)}
     assert spec.measured_rows("agreement") == [("ddim", 4)]
     assert spec.measured_rows("interpolation") == []
+
+
+def test_one_extractor_is_a_list_of_one() -> None:
+    old, new = make_spec(extractor="efficientnet-lite0"), make_spec(extractors=["efficientnet-lite0"])
+    assert old == new == make_spec()
+    assert old.evaluation.extractor == stages.scoring(old).extractor == "efficientnet-lite0"
+    with pytest.raises(SfddmError, match="evaluation: extractor: is called extractors now; give this one alone"):
+        make_spec(extractor="efficientnet-lite0", extractors=["efficientnet-lite0"])
+    with pytest.raises(SfddmError, match=r"evaluation\.extractors: names an extractor twice"):
+        make_spec(extractors=["efficientnet-lite0", "efficientnet-lite0"])
+    with pytest.raises(SfddmError, match=r"evaluation\.extractors: must be one of .*; got 'none'"):
+        make_spec(extractors=["efficientnet-lite0", "none"])
+    with pytest.raises(SfddmError, match=r"evaluation\.extractors: points: must be points for a source of points"):
+        make_spec(extractors=["efficientnet-lite0", "points"])
+
+
+def test_a_further_extractor_changes_nothing_of_the_others() -> None:
+    one, two = make_spec(), make_spec(extractors=["efficientnet-lite0", "inception-v3-compat"])
+    assert sections(one) == sections(two)
+    assert of_score(one).modules == of_score(two).modules
+    further = of_score(two, "inception-v3-compat")
+    assert further.spec != of_score(two).spec
+    assert further.given == {"extractor": "inception-v3-compat"}
+    # As the main one of another spec, and with classes, whose figures are the main extractor's.
+    assert further.spec == of_score(make_spec(extractors=["inception-v3-compat"])).spec
+    plain = two.model_dump(mode="json")
+    classes = parse_spec(plain | {"network": plain["network"] | {"classes": 10}}, "a test")
+    assert of_score(classes, "inception-v3-compat").spec == further.spec
+    assert of_score(classes).spec != of_score(two).spec
+    with pytest.raises(SfddmError, match=r"evaluation\.extractors has no 'points'; it has efficientnet-lite0, incep"):
+        of_reference(two, "points")
+
+
+def test_weights_belong_to_the_first_extractor_or_to_the_one_they_are_stated_for() -> None:
+    names = ["efficientnet-lite0", "inception-v3-compat"]
+
+    def weights(stated: Any) -> list[str | None]:
+        spec = make_spec(extractors=names, extractor_weights=stated)
+        return [stages.scoring(spec, name).model_dump(mode="json")["extractor_weights"] for name in names]
+
+    assert weights("a.pth") == ["a.pth", None]
+    assert weights({"inception-v3-compat": "b.pth"}) == [None, "b.pth"]
+    with pytest.raises(SfddmError, match="extractor_weights: names points, extractors efficientnet-lite0, incep"):
+        weights({"points": "c"})
+
+
+def test_degrees_of_freedom_are_measured_at_the_most_steps_only() -> None:
+    plain = spec_of(measurements={"freedom": ["ddim"], "audit": ["ddim"]}).model_dump(mode="json")
+    spec = parse_spec(plain | {"steps": [2, 8, 4]}, "a test")
+    assert spec.measured_rows("freedom") == [("ddim", 8)]
+    assert spec.measured_rows("audit") == [("ddim", 2), ("ddim", 8), ("ddim", 4)]

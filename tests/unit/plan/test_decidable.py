@@ -6,9 +6,11 @@ import pytest
 from support.report_runs import make_spec
 
 from sfddm.claims import evaluate_claims, load_claims
+from sfddm.evaluation.measurements.base import find_measurement
 from sfddm.plan.decidable import Decidable, decidable
 from sfddm.plan.planned import plan_of
 from sfddm.results.metrics import read_metrics
+from sfddm.spec import stages
 from sfddm.spec.load import load_spec
 
 RECORDS = Path("reports/records")
@@ -52,10 +54,29 @@ def test_it_says_what_one_training_and_one_budget_cannot_show() -> None:
 
 
 def test_several_seeds_are_not_widened() -> None:
-    spec = load_spec("digits").model_copy(update={"seeds": (0, 1, 2)})
+    spec = load_spec(RECORDS / "digits-cpu" / "spec.yaml").model_copy(update={"seeds": (0, 1, 2)})
     one = next(one for one in decidable(spec, load_claims()) if one.claim.id == "sfddm-below-ddim")
     assert one.strengths == {"3 trainings; one training budget: a contradiction would be unsettled": 3}
     assert {comparison.widened for comparison in one.comparisons} == {1.0}
+
+
+def test_several_budgets_settle_and_several_extractors_take_part() -> None:
+    evaluation = {"samples": 100, "extractors": ["efficientnet-lite0", "inception-v3-compat"]}
+    methods = {"ddim": {}, "sfddm": {"budgets": [1, 3, 9]}}
+    spec = make_spec(methods=methods, steps=[4], evaluation=evaluation)
+    found = {one.claim.id: one for one in decidable(spec, load_claims())}
+    (comparison,) = found["sfddm-below-ddim"].comparisons
+    assert set(comparison.verdicts) == {"reproduced", "contradicted"}, "a flat curve over three budgets is settled"
+    assert comparison.extractors == 2
+    assert comparison.strength == WIDENED
+
+
+def test_the_labels_that_a_plan_knows_are_those_that_are_written() -> None:
+    for record, measurement in (("digits-study-cpu", "agreement"), ("gaussians-2d-cpu", "agreement")):
+        spec, rows = load_spec(RECORDS / record / "spec.yaml"), read_metrics(RECORDS / record)[0].rows
+        written = {(row.metric, row.label) for row in rows if "_teacher" in row.metric}
+        labels = find_measurement(measurement).labels(stages.scoring(spec))
+        assert written == set(labels.items())
 
 
 def test_rows_of_equal_cost_are_those_whose_trainings_ask_as_often() -> None:

@@ -121,6 +121,27 @@ def test_what_fails_and_what_is_told(
     assert (found, told in text) == (held, True), text
 
 
+def test_another_metric_beside_a_figure_is_told_and_changes_nothing_in_it(run: Path, tmp_path: Path) -> None:
+    def settings(content: Any, **others: str) -> None:
+        for row in (*content["rows"], *content["floor"]):
+            row["protocol"]["settings"] = {"frechet_distance": "float64", "recall": "k is 3"} | others
+
+    (tmp_path / "record").mkdir()
+    record = changed(run, tmp_path / "record", settings)
+
+    def beside(content: Any) -> None:
+        settings(content, coverage="k is 3")
+        content["rows"].append(content["rows"][0] | {"metric": "coverage", "label": "Coverage"})
+
+    held, text = text_of(changed(run, tmp_path, beside), record)
+    assert held
+    assert "12 equal, 1 only in the run" in text
+    held, text = text_of(changed(run, tmp_path, lambda c: settings(c, recall="k is 5")), record)
+    assert not held
+    assert "differs in settings" in text
+    assert states(tmp_path / "changed.json", record) == {"same": 6, "protocol": 6}
+
+
 def test_a_missing_record_is_told(run: Path, tmp_path: Path) -> None:
     with pytest.raises(SfddmError, match=r"metrics\.json: no such file"):
         verify(run, tmp_path)
@@ -141,7 +162,7 @@ def test_a_record_holds_the_run_its_spec_and_how_it_was_made(run: Path, tmp_path
     assert "    make table\n    sfddm record reports/runs/tiny/collected\n" in readme
     assert "sfddm verify reports/runs/tiny/collected reports/records/tiny-cpu" in readme
     assert str(tmp_path) not in readme
-    assert "claims: " in readme
+    assert "claims to measure: " in readme
 
     from PIL import Image
 

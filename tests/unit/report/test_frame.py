@@ -1,4 +1,4 @@
-"""The data frame: what its lines are, their means, and ranks and marks against scipy and by hand."""
+"""The data frame: what its lines are, their means, and marks by hand."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import rankdata
 from support.results import part, row
 
-from sfddm.report.audits import with_ranks
 from sfddm.report.costs import costs_of
 from sfddm.report.frame import frame_of, over_seeds
 from sfddm.report.tables import best_marks
@@ -24,7 +22,7 @@ WHOSE = {"experiment": "one", "method": "a", "role": "method", "title": "A", "st
 def test_there_is_one_line_for_each_figure_of_each_seed() -> None:
     real = row("real", 9.0, None, role="real", seed=None)
     figure = AuditFigure(
-        metric="frechet_distance", label="FD", value=3.0, protocol_name="own", title="Own", description="", images=1,
+        metric="frechet_distance", label="FID", value=3.0, protocol_name="own", title="Own", description="", images=1,
         reference_images=1, layer="7", resize="none", reference_split="train",
     )  # fmt: skip
     by_class = ClassFigure(class_=3, images=9, reference_images=9, kid=0.5, low=0.4, high=0.6, hits=0.25)
@@ -40,13 +38,17 @@ def test_there_is_one_line_for_each_figure_of_each_seed() -> None:
         ["score", "a", 16, 1, "", "frechet_distance", 3.0],
         ["score", "real", 0, 0, "", "frechet_distance", 9.0],
         ["audit", "a", 16, 0, "own", "frechet_distance", 3.0],
+        ["audit", "a", 16, 0, "trainings-mean", "frechet_distance", 1.0],
+        ["audit", "a", 16, 1, "trainings-mean", "frechet_distance", 3.0],
+        ["audit", "a", 16, 0, "trainings", "frechet_distance", 1.0],
         ["class", "a", 16, 0, 3, "kid", 0.5],
         ["class", "a", 16, 0, 3, "hits", 0.25],
     ]
     means = over_seeds(frame)
-    assert means.value.tolist() == [2.0, 9.0, 3.0, 0.5, 0.25]
+    assert means.value.tolist() == [2.0, 9.0, 3.0, 2.0, 1.0, 0.5, 0.25]
     # t_{0.975, 1} = 12.7062, s = sqrt 2: 2 +- 12.71.
-    assert means.interval.tolist() == ["[-10.71, 14.71]", "[8.00, 10.00]", "", "[0.4000, 0.6000]", ""]
+    assert means.interval.tolist()[:3] == ["[-10.71, 14.71]", "[8.00, 10.00]", ""]
+    assert means.interval.tolist()[3:] == ["[-10.71, 14.71]", "[0.00, 2.00]", "[0.4000, 0.6000]", ""]
 
 
 def test_costs_are_means_over_seeds_of_what_is_known() -> None:
@@ -59,25 +61,6 @@ def test_costs_are_means_over_seeds_of_what_is_known() -> None:
     assert (cost.value, cost.text) == (1.0, "1.00")
     ((other,),) = costs_of(frame, over_seeds(frame), "recall")
     assert (other.value, other.train_seconds) == (None, 3.0)
-
-
-def test_ranks_are_those_of_scipy_at_each_number_of_steps_and_protocol() -> None:
-    draw = np.random.default_rng(0)
-    lines = [
-        {"method": method, "role": "method", "steps": steps, "item": item, "value": float(draw.integers(0, 4))}
-        for method in "abcd"
-        for steps in (8, 4)
-        for item in ("own", "other")
-    ]
-    teacher = {"method": "t", "role": "teacher", "steps": 8, "item": "own", "value": 0.0}
-    alone = {"method": "a", "role": "method", "steps": 2, "item": "own", "value": 0.0}
-    ranked = with_ranks(pd.DataFrame([*lines, teacher, alone]))
-    assert ranked[(ranked.role == "teacher") | (ranked.steps == 2)]["rank"].isna().all()
-    for _, same in ranked[(ranked.role == "method") & (ranked.steps > 2)].groupby(["steps", "item"]):
-        assert same["rank"].tolist() == rankdata(same.value, method="min").tolist()
-    usual = {(one.method, one.steps): one.rank for one in ranked[ranked.item == "own"].itertuples()}
-    for one in ranked[ranked.item == "other"].itertuples():
-        assert one.moved == (one.rank != usual[one.method, one.steps])
 
 
 @pytest.mark.parametrize(("better", "wanted"), [

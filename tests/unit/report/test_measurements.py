@@ -128,6 +128,39 @@ def test_agreement_is_gathered_with_the_rows_and_shown_beside_its_control(run) -
     assert "PSNR" not in (runs / "out" / "table.md").read_text()
 
 
+def memorisation_file(ratio: float, share: float) -> dict[str, Any]:
+    values = {
+        "nearest_training": 10 * ratio,
+        "nearest_training_held_out": 10.0,
+        "nearest_training_ratio": ratio,
+        "nearer_than_held_out": share,
+    }
+    rows = [
+        {"metric": metric, "label": f"Label of {metric}", "value": value, "low": value - 0.1, "high": value + 0.1}
+        for metric, value in values.items()
+    ]
+    return {"schema": 1, "rows": rows, "protocol": {"control": "some others", "settings": {"nearest_training": "Thus"}}}
+
+
+def test_distances_to_training_images_are_shown_beside_held_out_ones(tmp_path: Path) -> None:
+    evaluation = {"samples": 100, "measurements": {"memorisation": list(METHODS)}}
+    spec = make_spec(methods=METHODS, evaluation=evaluation)
+    runs = make_runs(spec, tmp_path / "runs")
+    before = page_of(spec, runs)
+    assert 'id="memorisation"' not in before
+    for row, ratio, share in (("sfddm", 0.85, 0.25), ("ddim", 0.95, 0.0125), ("teacher", 0.25, 0.75)):
+        put_json(runs / "seed-0" / row / "steps-16" / "memorisation.json", memorisation_file(ratio, share))
+    page = page_of(spec, runs)
+    text = section(page, "memorisation")
+    # 0.85 and 0.25 are below 1 outside the interval, 0.95 is not.
+    assert "In 2 of 3 rows, generated images are nearer to training images" in text
+    assert "Held-out: some others." in text
+    assert "8.50 [8.40, 8.60] 10.00 [9.90, 10.10] 0.850 [0.750, 0.950] 0.2500 [0.1500, 0.3500]" in text
+    assert "Thus" in text
+    for name in ("table", "further", "protocol", "summary"):
+        assert section(page, name) == section(before, name)
+
+
 def put_audits(runs: Path, values: dict[str, dict[str, float]], steps: int = 16, seed: int = 0) -> None:
     for row, of_row in values.items():
         put_json(runs / f"seed-{seed}" / row / f"steps-{steps}" / "audit.json", audit_file(of_row))
@@ -151,8 +184,10 @@ def test_a_ranking_that_changes_is_told_with_its_protocol(run) -> None:
     assert "At 16 steps DDIM is ahead of SFDDM, but behind it under: Title of small, Title of near." in text
     assert "At 4 steps DDIM is ahead of SFDDM, but behind it under: Title of small; their intervals overlap." in text
     # The teacher's own samples move most, although it is not ranked.
-    assert "by up to a factor of 200: the samples of Teacher" in text
-    assert "# rank 1 10.00 [9.00, 11.00] # rank 2 , another rank than under the report’s own protocol 105.00" in text
+    assert "by up to a factor of 200: that of Teacher" in text
+    assert "10.00 [9.00, 11.00] 20.00 [19.00, 21.00] ddim < sfddm" in text
+    assert "105.00 [104.00, 106.00] +95.00, beyond" in text
+    assert "sfddm < ddim another ranking than the report’s own" in text
     assert "A note of the audit." in text
     audits = read(runs / "collected")["audits"]
     assert {(one["method"], one["steps"], one["seed"], len(one["rows"])) for one in audits} == {
@@ -181,7 +216,8 @@ def test_a_ranking_that_stays_and_ties_are_told(run) -> None:
     put_audits(runs, {"ddim": {"own": 10.0, "small": 20.0}, "sfddm": {"own": 10.0, "small": 19.0}}, steps=4)
     text = section(page_of(spec, runs), "audit")
     assert "The ranking does not change: the one pair of methods at the same steps keep their order." in text
-    assert "# rank 1 10.00 [9.00, 11.00] # rank 2 , another rank" in text  # equal figures share a rank
+    assert "ddim = sfddm" in text
+    assert "sfddm < ddim another ranking" in text
     put_audits(runs, {"sfddm": {"own": 10.0, "small": 19.0}})
     assert "No two methods at the same steps differ" in section(page_of(spec, runs), "audit")
 
@@ -193,7 +229,7 @@ def test_audits_of_several_seeds_are_ranked_by_their_means(tmp_path: Path) -> No
     put_audits(runs, {"ddim": {"own": 14.0, "small": 5.0}, "sfddm": {"own": 11.0, "small": 6.0}}, seed=1)
     text = section(page_of(spec, runs), "audit")
     assert "At 16 steps SFDDM is ahead of DDIM, but behind it under: Title of small; their intervals overlap." in text
-    assert "# rank 2 12.00" in text
+    assert "12.00 [−13.41, 37.41] 11.00" in text  # t of 1 degree of freedom
 
 
 def test_interpolations_show_strips_teacher_above_student_and_compare_realism(run) -> None:

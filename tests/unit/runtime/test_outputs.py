@@ -232,6 +232,7 @@ def test_a_link_is_no_output_and_an_input_behind_one_is_an_input(work: Path) -> 
     refused(f"pairs points.yaml --model link --out {MODEL}", f"{MODEL}: lies in link")
     refused(f"pairs points.yaml --model {MODEL} --out link/new", f"link/new: lies in {MODEL}")
     refused(f"{VERBS['evaluate'][0]} --out .sfddm-outputs", ".sfddm-outputs: not a file that sfddm wrote")
+    refused(f"{VERBS['train'][0]} --out new/.sfddm-outputs", ".sfddm-outputs: not a folder that sfddm wrote")
 
 
 def test_an_own_file_is_replaced_until_somebody_changes_it(work: Path) -> None:

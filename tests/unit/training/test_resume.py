@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from support.exact_networks import assert_same_weights, first_layer, tiny_denoiser, weights_of
 from support.tiny_training import (
     OPTIONS,
     loss_with_auxiliary,
     loss_with_average,
     loss_with_everything,
+    own_loss,
     run,
     run_objective,
 )
@@ -23,6 +25,7 @@ from sfddm.diffusion.draws import Draws
 from sfddm.objectives.objective import LossFunction
 from sfddm.objectives.terms import Batch, Loss, Networks
 from sfddm.runtime.errors import SfddmError
+from sfddm.training.loop import TrainingResult
 
 # --- resume -----------------------------------------------------------------------------------------------------------
 
@@ -169,3 +172,76 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     run(path, OPTIONS.model_copy(update={"ema": None}), stop_after=2)
     with pytest.raises(SfddmError, match="not a checkpoint of this training"):
         run(path)
+
+
+# --- snapshots --------------------------------------------------------------------------------------------------------
+
+
+def snapshot_weights(result: TrainingResult) -> dict[str, dict[str, Tensor]]:
+    return {name: load_file(path) for name, path in result.snapshots.items()}
+
+
+@pytest.mark.parametrize("stops", [(), (3,), (5, 6), (1, 4, 11)], ids=str)
+def test_snapshots_change_no_bit_and_are_the_same_after_a_stop(tmp_path: Path, stops: tuple[int, ...]) -> None:
+    plain, _ = run(tmp_path / "plain")
+    options = OPTIONS.model_copy(update={"snapshots": 4})
+    straight, result = run(tmp_path / "straight", options)
+    for stop in stops:
+        run(tmp_path / "stopped", options, weights=0 if stop == stops[0] else stop, stop_after=stop)
+    resumed, again = run(tmp_path / "stopped", options, weights=99 if stops else 0)
+    for trained in (straight, resumed):
+        assert_same_weights(weights_of(trained), weights_of(plain))
+    assert list(result.snapshots) == ["1-of-4", "2-of-4", "3-of-4", "raw"]
+    wanted, found = snapshot_weights(result), snapshot_weights(again)
+    for name in result.snapshots:
+        assert_same_weights(found[name], wanted[name])
+
+
+def test_a_snapshot_after_the_last_checkpoint_is_made_again(tmp_path: Path) -> None:
+    """Killed in step 8: the checkpoint is of step 5, the snapshot of step 6 is written and written again."""
+    options = OPTIONS.model_copy(update={"snapshots": 2})
+
+    def killed(networks: Networks, batch: Batch, draws: Draws) -> Loss:
+        if batch.step == 7:
+            raise KeyboardInterrupt
+        return own_loss(networks, batch, draws)
+
+    straight, result = run(tmp_path / "straight", options)
+    run(tmp_path / "c", options, stop_after=5)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "c", options, loss=killed, weights=3)
+    (early,) = tmp_path.glob("c-1-of-2*")
+    before = early.read_bytes()
+    resumed, again = run(tmp_path / "c", options, weights=99)
+    assert early.read_bytes() == before
+    assert_same_weights(weights_of(resumed), weights_of(straight))
+    wanted, found = snapshot_weights(result), snapshot_weights(again)
+    for name in ("1-of-2", "raw"):
+        assert_same_weights(found[name], wanted[name])
+
+
+def test_a_snapshot_is_what_a_training_stopped_there_would_give(tmp_path: Path) -> None:
+    """Averaged weights after 3, 6 and 9 of 12 steps; and the last ones, which a training without an average gives."""
+    options = OPTIONS.model_copy(update={"snapshots": 4})
+    _, result = run(tmp_path / "c", options)
+    found = snapshot_weights(result)
+    for part in (1, 2, 3):
+        stopped, _ = run(tmp_path / f"{part}", OPTIONS, stop_after=3 * part)
+        assert_same_weights(found[f"{part}-of-4"], dict(stopped.network.state_dict()))
+    raw, without = run(tmp_path / "raw", OPTIONS.model_copy(update={"ema": None, "snapshots": 1}))
+    assert_same_weights(found["raw"], dict(raw.network.state_dict()))
+    assert without.snapshots == {}, "without an average the model is the last weights"
+
+
+def test_a_snapshot_that_is_gone_is_missed(tmp_path: Path) -> None:
+    options = OPTIONS.model_copy(update={"snapshots": 2})
+    run(tmp_path / "c", options, stop_after=7)
+    (lost,) = tmp_path.glob("c-1-of-2*")
+    lost.unlink()
+    with pytest.raises(SfddmError, match=rf"^{lost}: is missing beside {tmp_path / 'c'}; delete that to start over$"):
+        run(tmp_path / "c", options)
+
+
+def test_snapshots_of_a_training_of_fewer_steps_are_those_there_are(tmp_path: Path) -> None:
+    options = OPTIONS.model_copy(update={"images": 8, "snapshots": 4})  # two steps
+    assert list(run(tmp_path / "c", options)[1].snapshots) == ["2-of-4", "raw"]

@@ -64,6 +64,8 @@ class Comparison:
             named = {"reproduced": "a support", "contradicted": "a contradiction"}
             which = "either verdict" if len(others) != 1 else named[others[0]]
             told.append(f"{self.turns}: {which} would be unsettled")
+        if self.extractors:
+            told.append("one extractor" if self.extractors == 1 else f"{self.extractors} extractors")
         return "; ".join(told)
 
 

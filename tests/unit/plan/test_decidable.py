@@ -45,10 +45,14 @@ def test_counts_are_known_before_the_run() -> None:
 
 def test_it_says_what_one_training_and_one_budget_cannot_show() -> None:
     by_id = of_digits()
-    one = "one training budget"
-    assert by_id["sfddm-below-ddim"].strengths == {f"{WIDENED}; {one}: a contradiction would be unsettled": 3}
-    assert by_id["sfddm-below-progressive"].strengths == {f"{WIDENED}; {one}: either verdict would be unsettled": 3}
-    assert by_id["ddim-more-steps"].strengths == {"a single training": 1}, "nothing is trained besides the teacher"
+    one, single = "one training budget", "one extractor"
+    assert by_id["sfddm-below-ddim"].strengths == {f"{WIDENED}; {one}: a contradiction would be unsettled; {single}": 3}
+    assert by_id["sfddm-below-progressive"].strengths == {
+        f"{WIDENED}; {one}: either verdict would be unsettled; {single}": 3
+    }
+    assert by_id["ddim-more-steps"].strengths == {"a single training; one extractor": 1}, (
+        "nothing is trained besides the teacher"
+    )
     assert by_id["sfddm-alphas"].kind == "tests"
     assert (by_id["sfddm-interpolation"].kind, by_id["msd-text-to-image"].kind) == ("no", "no")
 
@@ -56,7 +60,7 @@ def test_it_says_what_one_training_and_one_budget_cannot_show() -> None:
 def test_several_seeds_are_not_widened() -> None:
     spec = load_spec(RECORDS / "digits-cpu" / "spec.yaml").model_copy(update={"seeds": (0, 1, 2)})
     one = next(one for one in decidable(spec, load_claims()) if one.claim.id == "sfddm-below-ddim")
-    assert one.strengths == {"3 trainings; one training budget: a contradiction would be unsettled": 3}
+    assert one.strengths == {"3 trainings; one training budget: a contradiction would be unsettled; one extractor": 3}
     assert {comparison.widened for comparison in one.comparisons} == {1.0}
 
 
@@ -68,7 +72,7 @@ def test_several_budgets_settle_and_several_extractors_take_part() -> None:
     (comparison,) = found["sfddm-below-ddim"].comparisons
     assert set(comparison.verdicts) == {"reproduced", "contradicted"}, "a flat curve over three budgets is settled"
     assert comparison.extractors == 2
-    assert comparison.strength == WIDENED
+    assert comparison.strength == f"{WIDENED}; 2 extractors"
 
 
 def test_the_labels_that_a_plan_knows_are_those_that_are_written() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +15,7 @@ from sfddm.claims.show import SIGNS
 from sfddm.report import formats
 from sfddm.report.content import Content, read_content
 from sfddm.report.sections import sections_of
+from sfddm.report.tables import cell_anchor
 from sfddm.report.verdicts import by_paper, typeset
 from sfddm.results.metrics import merged
 from sfddm.results.verdicts import anchor
@@ -53,12 +57,21 @@ def render(collected: list[Path], out: Path, claims: Path = CLAIMS_FOLDER) -> No
 
 
 def render_html(content: Content) -> str:
-    """Return the page: one self-contained document that needs neither a network nor JavaScript."""
+    """Return the page: one self-contained document that needs no network, and shows everything without its script."""
     environment = _environment(autoescape=True)
     sources = [part.provenance for part in content.collected]
     return environment.get_template("page.html").render(
-        sections=sections_of(content), titles=content.titles.values(), sources=sources
+        sections=sections_of(content), titles=content.titles.values(), sources=sources, **_script("page.js")
     )
+
+
+def _script(name: str) -> dict[str, str]:
+    """Return a script of the page, and its hash, which is all that the page's policy lets run."""
+    from markupsafe import Markup
+
+    text = (resources.files("sfddm.report") / "templates" / name).read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return {"script": Markup(text), "script_hash": f"sha256-{digest}"}  # noqa: S704  # our own file, no input
 
 
 def _render_text(content: Content, template: str, escape: Callable[[object], str]) -> str:
@@ -93,7 +106,7 @@ def _environment(*, autoescape: bool, brackets: bool = False) -> Environment:
         keep_trailing_newline=True,
         **delimiters,
     )
-    environment.globals["anchor"] = anchor
+    environment.globals |= {"anchor": anchor, "cell_anchor": cell_anchor}
     environment.filters |= {
         "count": formats.count_text,
         "duration": formats.duration_text,

@@ -42,13 +42,12 @@ def conclusions_of(content: Content) -> dict[str, tuple[str, ...]]:
 def counts_sentence(verdicts: Sequence[Verdict]) -> str:
     """Say how many claims of a paper were tested and what came out, by grade where verdicts have one."""
     tested = [one for one in verdicts if one.verdict not in OPEN]
-    claims = f"{len(verdicts)} claim{'' if len(verdicts) == 1 else 's'}"
     if not tested:
-        return f"None of {claims} tested."
+        return f"None of {len(verdicts)} tested."
     counts = Counter((one.verdict, grade_of(one)) for one in tested)
     order = sorted(counts, key=lambda key: (WORDS.index(key[0]), key[1]))
     parts = [f"{counts[key]} {key[0]}{f' ({key[1]})' if key[1] else ''}" for key in order]
-    return f"{len(tested)} of {claims} tested: {', '.join(parts)}."
+    return f"{len(tested)} of {len(verdicts)} tested: {', '.join(parts)}."
 
 
 def grade_of(one: Verdict | Cell) -> str:
@@ -69,10 +68,8 @@ def false_verdicts(verdicts: Sequence[Verdict]) -> str:
     ]
     if not levels:
         return ""
-    claims = f"{len(levels)} claim{'' if len(levels) == 1 else 's'}"
     return (
-        f"{claims} judged by intervals: with no difference behind any, up to {sum(levels):.2g} verdicts would be false "
-        "by chance"
+        f"{len(levels)} judged by intervals: up to {sum(levels):.2g} of them false by chance, were no difference real"
     )
 
 
@@ -143,7 +140,8 @@ def _costs(
         return ""
     told = [
         f"{some[0].first.title} {_joined(count_text(one.first.network_evaluations) for one in some)} "
-        f"for {' / '.join(one.number().text for one in some)} at {' / '.join(str(one.first.steps) for one in some)} steps"
+        f"for {' / '.join(one.number().text for one in some)} at "
+        f"{' / '.join(str(one.first.steps) for one in some)} steps"
         for some in (lefts, *others)
     ]
     return f"Network evaluations in training, and the distance that they gave: {'; '.join(told)}."

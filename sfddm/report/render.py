@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sfddm.claims import CLAIMS_FOLDER
 from sfddm.claims.show import SIGNS
 from sfddm.report import formats
+from sfddm.report.blind import blind_parts
 from sfddm.report.content import Content, read_content
 from sfddm.report.sections import sections_of
 from sfddm.report.tables import cell_anchor
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
 
 
 #: What :func:`render` writes.
-FILES = ("table.html", "table.md", "table.tex", "metrics.json")
+FILES = ("table.html", "table.md", "table.tex", "metrics.json", "blind.html")
 
 
 def render(collected: list[Path], out: Path, claims: Path = CLAIMS_FOLDER) -> None:
-    """Write ``table.html``, ``table.md``, ``table.tex`` and ``metrics.json`` into ``out``.
+    """Write ``table.html``, ``table.md``, ``table.tex``, ``metrics.json`` and ``blind.html`` into ``out``.
 
-    All four are made before the first is written, and each is written atomically.
+    All are made before the first is written, and each is written atomically.
 
     Args:
         collected: folders that ``collect`` wrote, one for each experiment, in the order of the columns.
@@ -50,6 +51,7 @@ def render(collected: list[Path], out: Path, claims: Path = CLAIMS_FOLDER) -> No
         _render_text(content, "table.md", formats.markdown_text),
         _render_text(content, "table.tex", formats.latex_text),
         json.dumps(metrics, indent=2, sort_keys=True, allow_nan=False) + "\n",
+        render_blind(content),
     )
     for name, text in zip(FILES, texts, strict=True):
         with atomic_file(out / name) as temporary:
@@ -65,13 +67,19 @@ def render_html(content: Content) -> str:
     )
 
 
+def render_blind(content: Content) -> str:
+    """Return the page on which two rows are judged blindly: one self-contained document, which needs its script."""
+    template = _environment(autoescape=True).get_template("blind.html")
+    return template.render(parts=blind_parts(content), **_script("blind.js"))
+
+
 def _script(name: str) -> dict[str, str]:
     """Return a script of the page, and its hash, which is all that the page's policy lets run."""
     from markupsafe import Markup
 
     text = (resources.files("sfddm.report") / "templates" / name).read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return {"script": Markup(text), "script_hash": f"sha256-{digest}"}  # noqa: S704  # our own file, no input
+    return {"script": Markup(text), "script_hash": f"sha256-{digest}"}  # our own file, no input
 
 
 def _render_text(content: Content, template: str, escape: Callable[[object], str]) -> str:

@@ -79,7 +79,7 @@
       const [value, interval] = [cell.querySelector("data"), cell.querySelector(".interval")];
       if (!means.has(cell)) means.set(cell, [value.textContent, interval && interval.textContent, value.value]);
       const [text, range, number] = means.get(cell);
-      const own = cell.dataset.seeds.split(";").map(one => one.split(" ")).find(one => one[0] === seed);
+      const own = seed && cell.dataset.seeds.split(";").map(one => one.split(" ")).find(one => one[0] === seed);
       value.textContent = own ? own[1].replace("-", "−") : text;
       value.value = own ? own[1] : number;
       if (interval) interval.textContent = own ? own.slice(2).join(" ").replaceAll("-", "−") : range;

@@ -17,7 +17,7 @@ from sfddm.report.blind import blind_parts
 from sfddm.report.content import Content, read_content
 from sfddm.report.sections import sections_of
 from sfddm.report.tables import cell_anchor
-from sfddm.report.verdicts import by_paper, typeset
+from sfddm.report.verdicts import claim_values, strip_values, typeset
 from sfddm.results.metrics import merged
 from sfddm.results.verdicts import anchor
 from sfddm.runtime.files import atomic_file
@@ -88,8 +88,11 @@ def _render_text(content: Content, template: str, escape: Callable[[object], str
     environment.filters["esc"] = escape
     environment.globals["gap"] = lambda gap: escape(formats.typographic_minus("—" if gap is None else str(gap)))
     main = [table for table in content.ablations if table.metric == content.tables[0].metric]
+    claims = {paper["title"]: paper for paper in claim_values(content)["papers"]}
+    strips = strip_values(content)
+    papers = [paper | claims[paper["title"]] for paper in strips["papers"]]
     return environment.get_template(template).render(
-        content=content, ablations=main, papers=by_paper(content.verdicts), signs=SIGNS
+        content=content, ablations=main, papers=papers, expected=strips["expected"], signs=SIGNS
     )
 
 

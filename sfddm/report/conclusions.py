@@ -68,9 +68,8 @@ def false_verdicts(verdicts: Sequence[Verdict]) -> str:
     ]
     if not levels:
         return ""
-    return (
-        f"{len(levels)} judged by intervals: up to {sum(levels):.2g} of them false by chance, were no difference real"
-    )
+    claims = f"{len(levels)} claim{'' if len(levels) == 1 else 's'}"
+    return f"{claims} judged by intervals: up to {sum(levels):.2g} false by chance, were no difference real"
 
 
 def _conclusion(cells: Sequence[Cell], figures: Sequence[FigureOverSeeds], beside: Sequence[str]) -> str:

@@ -100,7 +100,7 @@ def test_false_verdicts_are_counted_by_claims_with_an_interval() -> None:
     judged = [one for one in found.verdicts if any(cell.confidence is not None for cell in one.cells)]
     assert judged
     assert false_verdicts(found.verdicts).startswith(
-        f"{len(judged)} judged by intervals: up to {0.05 * len(judged):.2g} "
+        f"{len(judged)} judged by intervals: up to {0.05 * len(judged):.2g} false"
     )
     assert false_verdicts([verdict("reproduced")]) == "", "no interval stands behind it"
 

@@ -271,7 +271,7 @@ def report(
     out: Annotated[Path, typer.Option("--out", help="The folder to write into.")] = Path("reports"),
     properties: arg.Properties = None,
 ) -> None:
-    """Render table.html, table.md, table.tex and metrics.json."""
+    """Render table.html, table.md, table.tex, metrics.json and blind.html."""
     from sfddm.claims import CLAIMS_FOLDER, PUBLISHED_FOLDER
     from sfddm.report.render import FILES, render
 

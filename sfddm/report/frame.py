@@ -15,7 +15,7 @@ from sfddm.results.styles import interval_text, style_of
 #: What says which figure of which row a line is, the seed apart.
 KEYS = ["experiment", "kind", "method", "steps", "item", "metric", "label"]
 
-_MEAN = ["value", "low", "high", "text", "interval"]
+_MEAN = ["value", "low", "high", "text", "interval", "by_seed"]
 
 
 def frame_of(parts: Iterable[Collected]) -> pd.DataFrame:
@@ -66,17 +66,22 @@ def _facts(whose: RowOf | Row, kind: str, item: Any) -> dict[str, Any]:
 def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     """Return one line for each figure, its mean over the seeds and the interval of that, and both as they are printed.
 
-    Other columns are those of the first seed.
+    ``by_seed`` has the printed figure and interval of each of several seeds. Other columns are those of the first seed.
     """
     groups = frame.groupby(KEYS, sort=False)
-    lines = list(frame[["metric", "confidence", *_MEAN[:3]]].itertuples())
+    lines = list(frame[["metric", "confidence", "seed", *_MEAN[:3]]].itertuples())
     means = {}
     for places in groups.indices.values():
         seeds = [lines[place] for place in places]
         mean = mean_over_seeds(seeds, seeds[0].confidence)
         decimals = style_of(seeds[0].metric).decimals
         text = f"{mean.value:.{decimals}f}"
-        means[seeds[0].Index] = mean.value, mean.low, mean.high, text, interval_text(mean.low, mean.high, decimals)
+        of_seeds = {
+            one.seed: (f"{one.value:.{decimals}f}", interval_text(one.low, one.high, decimals)) for one in seeds
+        }
+        interval = interval_text(mean.low, mean.high, decimals)
+        by_seed = of_seeds if len(seeds) > 1 else {}
+        means[seeds[0].Index] = mean.value, mean.low, mean.high, text, interval, by_seed
     columns = pd.DataFrame.from_dict(means, orient="index", columns=_MEAN)
     return groups.head(1).drop(columns=_MEAN[:3]).join(columns)
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sfddm.claims import CLAIMS_FOLDER
-from sfddm.claims.show import SIGNS, scales, tally
+from sfddm.claims.show import SIGNS, tally
 from sfddm.report import formats
+from sfddm.report.blind import blind_parts
 from sfddm.report.content import Content, read_content
 from sfddm.report.sections import sections_of
-from sfddm.report.verdicts import by_paper, typeset
+from sfddm.report.tables import cell_anchor
+from sfddm.report.verdicts import claim_values, strip_values, typeset
 from sfddm.results.metrics import merged
-from sfddm.results.verdicts import PROPERTY_WORDS, anchor
+from sfddm.results.verdicts import anchor
 from sfddm.runtime.files import atomic_file
 
 if TYPE_CHECKING:
@@ -22,13 +27,13 @@ if TYPE_CHECKING:
 
 
 #: What :func:`render` writes.
-FILES = ("table.html", "table.md", "table.tex", "metrics.json")
+FILES = ("table.html", "table.md", "table.tex", "metrics.json", "blind.html")
 
 
 def render(collected: list[Path], out: Path, claims: Path = CLAIMS_FOLDER, properties: Path | None = None) -> None:
-    """Write ``table.html``, ``table.md``, ``table.tex`` and ``metrics.json`` into ``out``.
+    """Write ``table.html``, ``table.md``, ``table.tex``, ``metrics.json`` and ``blind.html`` into ``out``.
 
-    All four are made before the first is written, and each is written atomically.
+    All are made before the first is written, and each is written atomically.
 
     Args:
         collected: folders that ``collect`` wrote, one for each experiment, in the order of the columns.
@@ -49,6 +54,7 @@ def render(collected: list[Path], out: Path, claims: Path = CLAIMS_FOLDER, prope
         _render_text(content, "table.md", formats.markdown_text),
         _render_text(content, "table.tex", formats.latex_text),
         json.dumps(metrics, indent=2, sort_keys=True, allow_nan=False) + "\n",
+        render_blind(content),
     )
     for name, text in zip(FILES, texts, strict=True):
         with atomic_file(out / name) as temporary:
@@ -56,12 +62,27 @@ def render(collected: list[Path], out: Path, claims: Path = CLAIMS_FOLDER, prope
 
 
 def render_html(content: Content) -> str:
-    """Return the page: one self-contained document that needs neither a network nor JavaScript."""
+    """Return the page: one self-contained document that needs no network, and shows everything without its script."""
     environment = _environment(autoescape=True)
     sources = [part.provenance for part in content.collected]
     return environment.get_template("page.html").render(
-        sections=sections_of(content), titles=content.titles.values(), sources=sources
+        sections=sections_of(content), titles=content.titles.values(), sources=sources, **_script("page.js")
     )
+
+
+def render_blind(content: Content) -> str:
+    """Return the page on which two rows are judged blindly: one self-contained document, which needs its script."""
+    template = _environment(autoescape=True).get_template("blind.html")
+    return template.render(parts=blind_parts(content), **_script("blind.js"))
+
+
+def _script(name: str) -> dict[str, str]:
+    """Return a script of the page, and its hash, which is all that the page's policy lets run."""
+    from markupsafe import Markup
+
+    text = (resources.files("sfddm.report") / "templates" / name).read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return {"script": Markup(text), "script_hash": f"sha256-{digest}"}  # our own file, no input
 
 
 def _render_text(content: Content, template: str, escape: Callable[[object], str]) -> str:
@@ -70,14 +91,16 @@ def _render_text(content: Content, template: str, escape: Callable[[object], str
     environment.filters["esc"] = escape
     environment.globals["gap"] = lambda gap: escape(formats.typographic_minus("—" if gap is None else str(gap)))
     main = [table for table in content.ablations if table.metric == content.tables[0].metric]
+    claims = {paper["title"]: paper for paper in claim_values(content)["papers"]}
+    strips = strip_values(content)
+    papers = [paper | claims[paper["title"]] for paper in strips["papers"]]
     return environment.get_template(template).render(
         content=content,
         ablations=main,
-        papers=by_paper(content.verdicts),
+        papers=papers,
+        expected=strips["expected"],
         signs=SIGNS,
-        property_words=PROPERTY_WORDS,
         tally=tally(content.verdicts),
-        scales=scales,
     )
 
 
@@ -102,7 +125,7 @@ def _environment(*, autoescape: bool, brackets: bool = False) -> Environment:
         keep_trailing_newline=True,
         **delimiters,
     )
-    environment.globals["anchor"] = anchor
+    environment.globals |= {"anchor": anchor, "cell_anchor": cell_anchor}
     environment.filters |= {
         "count": formats.count_text,
         "duration": formats.duration_text,

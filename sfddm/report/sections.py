@@ -26,7 +26,7 @@ from sfddm.report.memorisation import memorisation_of
 from sfddm.report.plots import distance_plot
 from sfddm.report.protocols import protocol_of, provenance_of
 from sfddm.report.summary import glances_of
-from sfddm.report.verdicts import verdict_values
+from sfddm.report.verdicts import claim_values, strip_values
 from sfddm.results.rows import Collected
 
 
@@ -50,16 +50,28 @@ def summary(content: Content) -> Section:
 
 
 def verdicts(content: Content) -> Section | None:
-    """Say of every claim what came out, and where a student is its teacher still."""
+    """Show each paper's claims as a strip of marks, with what came of them in a sentence."""
+    if not content.verdicts:
+        return None
+    return Section("verdicts", "In ten seconds: what was reproduced", "strips.html", strip_values(content))
+
+
+def claims(content: Content) -> Section | None:
+    """Show every claim in a line, its evidence folded, and where a student is its teacher still."""
     if not content.verdicts and not content.fixed_points:
         return None
-    title = "In ten seconds: what was reproduced"
-    return Section("verdicts", title, "verdicts.html", verdict_values(content))
+    return Section("claims", "Claims and their evidence", "claims.html", claim_values(content))
 
 
 def main_table(content: Content) -> Section:
     """Show the first metric as the paper's table does: methods down, data sets and steps across."""
-    values = {"tables": content.tables[:1], "intervals": content.interval_notes, "variants": len(content.variants)}
+    # A script fills in the extractors and steps of the table that is shown.
+    seeds = sorted({seed for part in content.collected for seed in part.seeds})
+    metrics = [(table.metric, table.style.heading) for table in content.tables]
+    choices: dict[str, list[tuple[Any, str]]] = {"metric": metrics, "extractor": [], "steps": []}
+    choices |= {"seed": [(seed, str(seed)) for seed in seeds]} if len(seeds) > 1 else {}
+    values = {"intervals": content.interval_notes, "variants": len(content.variants)}
+    values |= {"tables": content.tables[:1], "choices": choices}
     return Section("table", "The table", "metric_tables.html", values)
 
 
@@ -67,7 +79,7 @@ def further_tables(content: Content) -> Section | None:
     """Show the other metrics in the same shape."""
     if len(content.tables) < 2:
         return None
-    values = {"tables": content.tables[1:], "intervals": [], "variants": len(content.variants)}
+    values = {"tables": content.tables[1:], "intervals": [], "variants": 0, "choices": {}}
     return Section("further", "Further measures", "metric_tables.html", values)
 
 
@@ -152,9 +164,10 @@ BUILDERS: tuple[Builder, ...] = (
     verdicts,
     summary,
     main_table,
-    ablations,
     distances,
     budgets,
+    claims,
+    ablations,
     _each("samples", "Samples from the same noise", grid_of),
     _each("agreement", "Agreement with the teacher", agreement_of),
     _each("memorisation", "Distance to the training images", memorisation_of),

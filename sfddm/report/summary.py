@@ -13,12 +13,10 @@ def glances_of(content: Content) -> list[dict[str, Any]]:
     """Return for each experiment of the main table, and for each number of steps, what came out."""
     table = content.tables[0]
     parts = {part.provenance.experiment: part for part in content.collected}
-    references = [(line.title, line.cells) for line in (*table.references, *table.baselines)]
     return [
         {
             "group": group,
             "lines": _lines(content, group, index),
-            "references": [(title, cell) for title, cells in references for cell in cells[index]],
             "basis": _basis(parts[group.experiment]),
         }
         for index, group in enumerate(table.groups)

@@ -5,6 +5,7 @@ Everything here is a pure function of the means, so that each format shows the s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,20 @@ from sfddm.results.rows import Collected, Role
 from sfddm.results.styles import Better, MetricStyle, style_of
 
 #: What is shown of a mean.
-_CELL = ["experiment", "method", "title", "steps", "value", "low", "high", "text", "interval", "mark"]
+_CELL = [
+    "experiment",
+    "method",
+    "title",
+    "steps",
+    "label",
+    "value",
+    "low",
+    "high",
+    "text",
+    "interval",
+    "by_seed",
+    "mark",
+]
 #: The order of the metrics that are known here; others follow in the order of the rows.
 METRIC_ORDER = ("frechet_distance", "fd_infinity", "kid", "mind", "precision", "recall", "density", "coverage")
 
@@ -55,6 +69,23 @@ class MetricTable:
     references: tuple[Line, ...]
     lines: tuple[Line, ...]
     baselines: tuple[Line, ...]
+
+    @property
+    def anchors(self) -> list[str]:
+        """The identifiers of its cells on the page."""
+        return [
+            cell_anchor(self.metric, line.method, cell.experiment, cell.steps, cell.label)
+            for line in (*self.references, *self.lines, *self.baselines)
+            for cells in line.cells
+            for cell in cells
+            if cell is not None
+        ]
+
+
+def cell_anchor(metric: str, method: str, experiment: str, steps: int | None, label: str) -> str:
+    """Return the identifier of one cell of a metric's table on the page."""
+    names = (re.sub(r"[^a-z0-9.-]", "_", name.lower()) for name in (metric, method, experiment, label))
+    return f"cell-{'-'.join(names)}-{steps or 0}"
 
 
 def metrics_of(means: pd.DataFrame) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What the page shows of the claims: counts, each claim with its badge, and the fixed points."""
+"""What the page shows of the claims: a strip for each paper, each claim in a line with its evidence, fixed points."""
 
 from __future__ import annotations
 
@@ -6,59 +6,82 @@ import re
 from collections.abc import Sequence, Set
 from typing import Any
 
-from sfddm.claims.show import SIGNS, counted, counts_of, scales
+from sfddm.claims.show import SIGNS, counted, counts_of
+from sfddm.report.conclusions import OPEN, conclusions_of, counts_sentence, false_verdicts, grade_of, signed
 from sfddm.report.content import Content
+from sfddm.report.tables import cell_anchor
 from sfddm.results.styles import style_of
-from sfddm.results.verdicts import PROPERTY_WORDS, WORDS, Verdict, anchor
+from sfddm.results.verdicts import AtBudget, ByExtractor, Cell, Verdict, anchor
+
+#: Comparisons of one claim that fit beside it in a line.
+_IN_A_LINE = 4
 
 
-def verdict_values(content: Content) -> dict[str, Any]:
-    """Return what the template of the verdicts shows."""
-    papers, anchors = by_paper(content.verdicts), _anchors(content)
-    # The page opens with the paper that the experiments at hand say most about.
-    foremost = max(papers, key=lambda paper: sum(bool(one.basis) for one in papers[paper]), default="")
-    overview = [(word, [one for one in papers.get(foremost, []) if one.verdict == word]) for word in WORDS]
-    ordered = sorted(papers.items(), key=lambda item: item[0] != foremost)
+def strip_values(content: Content) -> dict[str, Any]:
+    """Return what the template of the strips shows: each paper's claims as marks, its counts and its conclusion."""
+    conclusions = conclusions_of(content)
     return {
         "tally": counts_of(content.verdicts),
-        "overview": [(word, some) for word, some in overview if some],
         "papers": [
             {
                 "title": paper,
-                "tally": counts_of(some),
-                "scales": scales(some),
-                "claims": [_claim(one, anchors) for one in some],
+                "marks": [{"verdict": one, "grade": grade_of(one)} for one in some],
+                "sentence": counts_sentence(some),
+                "conclusions": conclusions.get(paper, ()),
             }
-            for paper, some in ordered
+            for paper, some in by_paper(content.verdicts).items()
+        ],
+        "expected": false_verdicts(content.verdicts),
+        "signs": SIGNS,
+        "counted": counted,
+    }
+
+
+def claim_values(content: Content) -> dict[str, Any]:
+    """Return what the template of the claims shows: those tested with their evidence, and the others' reasons."""
+    anchors = _anchors(content)
+    return {
+        "papers": [
+            {
+                "title": paper,
+                "claims": [_claim(one, anchors) for one in some if one.verdict not in OPEN],
+                "untested": [one for one in some if one.verdict in OPEN],
+            }
+            for paper, some in by_paper(content.verdicts).items()
         ],
         "points": content.fixed_points,
         "titles": content.titles,
         "signs": SIGNS,
-        "counted": counted,
-        "property_words": PROPERTY_WORDS,
     }
 
 
 def by_paper(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
-    """Return each paper's verdicts, in the order of the claims."""
-    return {
+    """Return each paper's verdicts, in the order of the claims; the paper that was tested most comes first."""
+    papers = {
         paper: [one for one in verdicts if one.paper == paper] for paper in dict.fromkeys(v.paper for v in verdicts)
     }
+    foremost = max(papers, key=lambda paper: sum(bool(one.basis) for one in papers[paper]), default="")
+    return dict(sorted(papers.items(), key=lambda item: item[0] != foremost))
 
 
 def _anchors(content: Content) -> set[str]:
-    """Return the identifiers of rows and sections that the page has; nothing else is linked."""
+    """Return the identifiers of cells, rows and sections that the page has; nothing else is linked."""
     lines = [(t.metric, line.method) for t in content.tables for line in (*t.lines, *t.references, *t.baselines)]
     lines += [(t.metric, line.method) for t in content.ablations for block in t.blocks for line in block.lines]
     sections = {style_of(metric).section for metric in content.means.metric.unique()}
     if any(part.interpolations for part in content.collected):
         sections.add("interpolation")
-    return {anchor(*line) for line in lines} | sections
+    return {anchor(*line) for line in lines} | sections | {one for table in content.tables for one in table.anchors}
 
 
 def _claim(verdict: Verdict, anchors: Set[str]) -> dict[str, Any]:
-    links = {(row.anchor, row.method): 0 for cell in verdict.cells for row in cell.rows if row.anchor in anchors}
-    return {"verdict": verdict, "brief": _brief(verdict), "links": list(links), "reduced": _reduced(verdict)}
+    return {
+        "verdict": verdict,
+        "grade": grade_of(verdict),
+        "glance": glance(verdict),
+        "reduced": _reduced(verdict),
+        "cells": [_evidence(cell, anchors) for cell in verdict.cells],
+    }
 
 
 def _reduced(verdict: Verdict) -> list[str]:
@@ -67,15 +90,54 @@ def _reduced(verdict: Verdict) -> list[str]:
     return list(dict.fromkeys(reason for cell in alike for reason in cell.reduced))
 
 
-def _brief(verdict: Verdict) -> list[tuple[str, str, str]]:
-    """Return verdict, steps and numbers of each comparison, where a line can hold them all."""
+def _evidence(cell: Cell, anchors: Set[str]) -> dict[str, Any]:
+    """Return a comparison with what stands behind it, each as a line of text, and the cells or rows to look at."""
+    links: dict[str, str] = {}
+    for row in cell.rows:
+        exact = cell_anchor(row.metric, row.method, row.experiment, row.steps, cell.label)
+        name = exact if exact in anchors else row.anchor
+        if name in anchors:
+            links.setdefault(name, row.method)
+    return {
+        "cell": cell,
+        "curve": [_at_budget(point, cell) for point in cell.curve],
+        "extractors": [_by_extractor(one, cell) for one in cell.extractors],
+        "links": links,
+    }
+
+
+def _at_budget(point: AtBudget, cell: Cell) -> str:
+    images = f" ({point.images:,} images)" if point.images else ""
+    return f"{point.budget:g} times the training{images}: {signed(point.difference, cell.metric)}"
+
+
+def _by_extractor(one: ByExtractor, cell: Cell) -> str:
+    numbers = " against ".join(map(str, one.numbers))
+    apart = f", difference {signed(one.difference, cell.metric)}" if one.difference else ""
+    return f"{one.label}: {one.verdict}; {numbers}{apart}"
+
+
+def glance(verdict: Verdict) -> list[tuple[str, str]]:
+    """Return verdict and difference, or figures, of each comparison; their number alone where a line cannot hold them.
+
+    The verdict is "" where that of the claim says it.
+    """
     cells = verdict.cells
-    alike = len({(cell.experiment, cell.metric) for cell in cells}) == 1 and all(len(c.numbers) == 2 for c in cells)
-    if not alike or not 1 < len(cells) <= 6 or len({cell.steps for cell in cells}) < len(cells):
+    if not cells:
         return []
-    return [
-        (cell.verdict, cell.at.removeprefix(", "), " against ".join(n.text for n in cell.numbers)) for cell in cells
-    ]
+    if len(cells) == 1:
+        return [("", _result(cells[0], interval=True))]
+    alike = len({(cell.experiment, cell.metric) for cell in cells}) == 1 and len({c.steps for c in cells}) == len(cells)
+    if not alike or len(cells) > _IN_A_LINE:
+        return [("", f"{len(cells)} comparisons")]
+    return [(cell.verdict, f"{cell.at.removeprefix(', ')} {_result(cell, interval=False)}") for cell in cells]
+
+
+def _result(cell: Cell, *, interval: bool) -> str:
+    if cell.difference is None:
+        return " against ".join(number.text for number in cell.numbers)
+    text = signed(cell.difference, cell.metric)
+    return text if interval else text.split(" [")[0]
 
 
 def typeset(text: str) -> str:

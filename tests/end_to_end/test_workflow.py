@@ -44,7 +44,8 @@ case $verb in
   measure) echo figures > "$out"; echo arrays > "${out%.json}.npz" ;;
   collect) mkdir -p "$out"; cat "${given[1]}" > "$out/metrics.json"; echo images > "$out/samples.npz" ;;
   properties) echo outcomes > "$out" ;;
-  report) for name in table.html table.md table.tex metrics.json; do echo "${given[*]}" > "$out/$name"; done ;;
+  report) for name in blind.html metrics.json table.html table.md table.tex; do
+    echo "${given[*]}" > "$out/$name"; done ;;
 esac
 """
 SPEC = """

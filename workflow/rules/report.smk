@@ -65,6 +65,7 @@ rule report:
         markdown="reports/table.md",
         latex="reports/table.tex",
         metrics="reports/metrics.json",
+        blind="reports/blind.html",
     log:
         "reports/logs/report.log",
     benchmark:

@@ -22,13 +22,15 @@ FURTHER = 5.0
 
 
 def may_turn(points: Sequence[AtBudget]) -> str:
-    """Return why more training may turn the sign of the last difference, "" where it is settled.
+    """Return why more training may turn the sign of the last difference, "" where it is settled or not decided.
 
     ``points`` have increasing budgets; the last is the one that was judged.
     """
     if len(points) < 2:
         return "one training budget"
     before, last = points[-2:]
+    if not _nearest_end(last):
+        return ""
     if before.difference.value * last.difference.value <= 0:
         return f"the sign changed between {before.budget:g} and {last.budget:g} times the training"
     slope = _slope_towards_zero(points)

@@ -106,11 +106,15 @@ def tally(verdicts: Sequence[Verdict]) -> str:
     return "; ".join(told)
 
 
-def scales(verdicts: Sequence[Verdict]) -> str:
-    """Return how one paper's measured claims came out at each scale, in one sentence; properties of code have none."""
+def scales(verdicts: Sequence[Verdict], named: bool = True) -> str:
+    """Return how one paper's measured claims came out at each scale, in one sentence; properties of code have none.
+
+    ``named``: it says whose claims they are.
+    """
     told: list[str] = []
     measured = [verdict for verdict in verdicts if verdict.verdict not in PROPERTY_WORDS]
-    claims = f"of the {len(measured)} claims to measure of {verdicts[0].paper.partition(':')[0]}"
+    whose = f" of {verdicts[0].paper.partition(':')[0]}" if named else ""
+    claims = f"of the {len(measured)} claims to measure{whose}"
     for grade in reversed(GRADES):
         counts = counts_of([verdict for verdict in measured if verdict.grade == grade]).measured
         if any(counts.values()):

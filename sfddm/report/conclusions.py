@@ -41,7 +41,7 @@ def conclusions_of(content: Content) -> dict[str, tuple[str, ...]]:
 
 def counts_sentence(verdicts: Sequence[Verdict]) -> str:
     """Say how many claims of a paper came out how at each scale, and apart from these its properties of the code."""
-    text = scales(verdicts)
+    text = scales(verdicts, named=False)
     properties = {word: count for word, count in counts_of(verdicts).properties.items() if count}
     told = f"{text[:1].upper()}{text[1:]}."
     if properties:
@@ -108,7 +108,8 @@ def _budgets(pairs: Sequence[tuple[FigureOverSeeds, FigureOverSeeds]]) -> str:
                 cost = f"{row.images_seen:,} images" if row.images_seen else ""
                 if row.network_evaluations:
                     cost = f"{cost}, {count_text(row.network_evaluations)} network evaluations".removeprefix(", ")
-                text = f"equals {right.first.title} or is below it from {row.budget:g} times its training on"
+                other = right.first.title
+                text = f"cannot be told from {other}, or is below it, from {row.budget:g} times its training on"
                 text += f" ({cost})" if cost else ""
             steps.setdefault(f"{name} {text}", []).append(left.first.steps)
     told = [f"{text}, at {' / '.join(str(one) for one in some)} steps" for text, some in steps.items()]

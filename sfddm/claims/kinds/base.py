@@ -122,10 +122,11 @@ def judged(
     numbers = [left.number(names[0]), right.number(names[1])]
     reason = "exactly equal" if equal else str(difference)
     because = reason if limit is None else f"allowed {limit}; {_SIDES[verdict]}"
-    curve: tuple[AtBudget, ...] = ()
-    turns = ""
+    word, curve, turns = _settled(left, right, compared, difference, verdict, turned_by)
     if verdict in DECIDED and not equal:
-        verdict, curve, turns = _settled(left, right, compared, difference, verdict, turned_by)
+        verdict = word
+    else:
+        turns = ""
     cell = cell_of([left, right], verdict, numbers, f"{because}; {turns}" if turns else because, difference)
     power = what_would_decide(difference) if verdict == "inconclusive" and not equal else ""
     return replace(cell, curve=curve, turns=turns, power=power)

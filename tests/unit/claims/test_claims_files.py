@@ -229,10 +229,7 @@ def test_the_report_shows_verdicts_that_lead_to_their_rows(collected: Path, tmp_
     assert all(claim["statement"] in words for claim in claims.values())
     assert "has exactly the figures of DDIM ( ddim ) on the same index set, at 16, 4 steps: 8 of 8 figures" in words
     markdown = (tmp_path / "out" / "table.md").read_text()
-    assert (
-        "| ↯ unsettled, toy scale | At the same number of steps, SFDDM has a lower Fréchet distance than DDIM"
-        in markdown
-    )
+    assert "| ↯ unsettled (toy) | At the same number of steps, SFDDM has a lower Fréchet distance than DDIM" in markdown
     assert "loss of 0 before any training" in markdown
 
 

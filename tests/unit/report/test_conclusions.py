@@ -45,7 +45,10 @@ def test_it_says_from_which_budget_on_a_row_is_level_and_what_that_cost() -> Non
     (text,) = conclusions_of(content(rows))[CLAIMS[0].paper]
     assert text.startswith("one: Fréchet distance of SFDDM less that of DDIM on the same indices: -6.00 [")
     assert "at 8 steps (unsettled)" in text, "the sign changed between the last two budgets"
-    assert "equals DDIM or is below it from 9 times its training on (9,000 images, 18.0 k network evaluations)" in text
+    assert (
+        "cannot be told from DDIM, or is below it, from 9 times its training on (9,000 images, 18.0 k network evaluations)"
+        in text
+    )
     assert "SFDDM 54.0 k for 95.00 at 8 steps; TRAJECTORY 100 k for 71.00 at 8 steps; PROGRESSIVE 120 k for 76" in text
 
 
@@ -92,7 +95,7 @@ def verdict(word: Any, identifier: str = "a") -> Verdict:
 def test_properties_are_told_apart_from_what_was_measured() -> None:
     words = ("not tested", "not tested", "holds", "holds", "not run")
     assert counts_sentence([verdict(word) for word in words]) == (
-        "None of the 2 claims to measure of P was measured. Properties of the code: 2 hold, 1 not run."
+        "None of the 2 claims to measure was measured. Properties of the code: 2 hold, 1 not run."
     )
 
 

@@ -119,6 +119,13 @@ def test_the_word_follows_the_curve(values: dict[float, float], word: str) -> No
     assert judge(rows_of(values)).verdict == word
 
 
+def test_the_curve_is_kept_where_nothing_is_decided() -> None:
+    verdict = judge(rows_of({1: 400, 3: 200, 9: 100}))
+    assert verdict.verdict == "inconclusive"
+    assert [point.budget for point in verdict.cells[0].curve] == [1, 3, 9]
+    assert verdict.cells[0].turns == ""
+
+
 def test_a_trained_loser_with_one_budget_may_still_win() -> None:
     assert judge(rows_of({1: 90, 3: 89, 9: 89}, folds_right=1)).verdict == "unsettled"
     assert judge(rows_of({1: 90, 3: 89, 9: 89}, folds_right=0)).verdict == "reproduced"

@@ -45,17 +45,14 @@ def test_it_says_from_which_budget_on_a_row_is_level_and_what_that_cost() -> Non
     (text,) = conclusions_of(content(rows))[CLAIMS[0].paper]
     assert text.startswith("one: Fréchet distance of SFDDM less that of DDIM on the same indices: -6.00 [")
     assert "at 8 steps (unsettled)" in text, "the sign changed between the last two budgets"
-    assert (
-        "cannot be told from DDIM, or is below it, from 9 times its training on (9,000 images, 18.0 k network evaluations)"
-        in text
-    )
+    assert "cannot be told from DDIM, or is below it, from 9 times its training on (9,000 images, 18.0 k" in text
     assert "SFDDM 54.0 k for 95.00 at 8 steps; TRAJECTORY 100 k for 71.00 at 8 steps; PROGRESSIVE 120 k for 76" in text
 
 
 def test_a_row_that_stays_above_is_not_called_level() -> None:
     (text,) = conclusions_of(content(with_budgets(300, 250, 240)))[CLAIMS[0].paper]
     assert "SFDDM is above DDIM with every budget up to 9 times its training, at 8 steps" in text
-    assert "equals" not in text
+    assert "cannot be told" not in text
     assert "Network evaluations" not in text, "neither of the other methods was measured"
 
 

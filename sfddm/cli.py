@@ -13,6 +13,7 @@ import typer
 from sfddm.commands import options as arg
 from sfddm.commands.plan import plan
 from sfddm.commands.properties import properties
+from sfddm.commands.records import provenance, record, verify
 from sfddm.commands.spec import spec_app
 from sfddm.commands.stage import stage
 from sfddm.runtime.errors import SfddmError
@@ -291,43 +292,9 @@ def claims(
     print_claims(metrics, as_json)
 
 
-@app.command()
-def verify(
-    run: Annotated[Path, typer.Argument(help="A new run: a metrics.json or its folder.")],
-    record: Annotated[Path, typer.Argument(help="A published record: a metrics.json or its folder.")],
-) -> None:
-    """Compare a run with a record, figure by figure; exit status 1 when something drifted."""
-    from sfddm.records.verify import verify as verify_run
-
-    if not verify_run(run, record):
-        raise SystemExit(1)
-
-
-@app.command()
-def record(
-    collected: Annotated[Path, typer.Argument(metavar="COLLECTED", help="A folder that `sfddm collect` wrote.")],
-    command: Annotated[str, typer.Option("--command", help="The command that made the run, for its README.")],
-    out: arg.Out,
-    properties: arg.Properties = None,
-) -> None:
-    """Publish a run as a small folder: table, metrics, spec, sample grid, README."""
-    from sfddm.claims import CLAIMS_FOLDER, PUBLISHED_FOLDER
-    from sfddm.records.record import write_record
-
-    properties = properties or (arg.PROPERTIES if arg.PROPERTIES.is_file() else None)
-    check_outputs([collected, CLAIMS_FOLDER, PUBLISHED_FOLDER, *filter(None, [properties])], folders=[out])
-    write_record(collected, out, command, properties=properties)
-
-
-@app.command()
-def provenance(
-    file: Annotated[Path, typer.Argument(help="A file or folder that a stage wrote.")],
-    why: Annotated[bool, typer.Option("--why", help="Say what changed since.")] = False,
-) -> None:
-    """Print what a result depends on: spec, code and inputs."""
-    from sfddm.records.origin import describe_origin
-
-    print(*describe_origin(file, why), sep="\n")
+app.command()(verify)
+app.command()(record)
+app.command()(provenance)
 
 
 def main() -> None:

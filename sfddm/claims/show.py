@@ -106,15 +106,15 @@ def tally(verdicts: Sequence[Verdict]) -> str:
     return "; ".join(told)
 
 
-def scales(verdicts: Sequence[Verdict], named: bool = True) -> str:
+def scales(verdicts: Sequence[Verdict], brief: bool = False) -> str:
     """Return how one paper's measured claims came out at each scale, in one sentence; properties of code have none.
 
-    ``named``: it says whose claims they are.
+    ``brief``: it stands beside the paper's title and need not say whose claims they are.
     """
     told: list[str] = []
     measured = [verdict for verdict in verdicts if verdict.verdict not in PROPERTY_WORDS]
-    whose = f" of {verdicts[0].paper.partition(':')[0]}" if named else ""
-    claims = f"of the {len(measured)} claims to measure{whose}"
+    claims = f"of the {len(measured)} claims to measure of {verdicts[0].paper.partition(':')[0]}"
+    claims = f"of {len(measured)}" if brief else claims
     for grade in reversed(GRADES):
         counts = counts_of([verdict for verdict in measured if verdict.grade == grade]).measured
         if any(counts.values()):
@@ -123,7 +123,7 @@ def scales(verdicts: Sequence[Verdict], named: bool = True) -> str:
                 f"{counts['reproduced']} {'' if told else claims + ' '}reproduced{''.join(others)} at {grade} scale"
             )
     if not told:
-        return f"none {claims} was measured"
+        return f"none {claims} measured" if brief else f"none {claims} was measured"
     return "; ".join(told) + (
         "" if any(verdict.grade == "full" for verdict in measured) else "; none tested at full scale"
     )

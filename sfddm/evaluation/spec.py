@@ -19,6 +19,10 @@ _RENAMED: dict[str, tuple[str, Callable[[Any], Any]]] = {
 }
 
 
+def _with_the_older_extractor(schema: dict[str, Any]) -> None:
+    schema["properties"]["extractor"] = {"type": "string"}
+
+
 class EvaluationSpec(Preparation):
     """One protocol for every figure of an experiment; the lists of rows are measured at the experiment's ``steps``.
 
@@ -27,7 +31,7 @@ class EvaluationSpec(Preparation):
     stand by the extractor's name.
     """
 
-    model_config = ConfigDict(json_schema_extra={"properties": {"extractor": {"type": "string"}}})
+    model_config = ConfigDict(json_schema_extra=_with_the_older_extractor)
 
     extractors: Annotated[tuple[str, ...], Field(min_length=1)] = (DEFAULT,)
     extractor_weights: Path | dict[str, Path] | None = None

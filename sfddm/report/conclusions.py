@@ -41,11 +41,12 @@ def conclusions_of(content: Content) -> dict[str, tuple[str, ...]]:
 
 def counts_sentence(verdicts: Sequence[Verdict]) -> str:
     """Say how many claims of a paper came out how at each scale, and apart from these its properties of the code."""
-    text = scales(verdicts, named=False)
+    text = scales(verdicts, brief=True)
     properties = {word: count for word, count in counts_of(verdicts).properties.items() if count}
     told = f"{text[:1].upper()}{text[1:]}."
     if properties:
-        told += f" Properties of the code: {', '.join(counted(count, word) for word, count in properties.items())}."
+        some = ", ".join(counted(count, word) for word, count in properties.items())
+        told += f" {'Property' if sum(properties.values()) == 1 else 'Properties'}: {some}."
     return told
 
 

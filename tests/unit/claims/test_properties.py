@@ -197,7 +197,7 @@ def test_report_and_record_publish_what_came_of_the_tests(
     markdown, latex = ((tmp_path / "out" / f"table.{ending}").read_text() for ending in ("md", "tex"))
     assert "10 properties of the code: 8 hold, 1 fails, 1 not run." in markdown
     assert markdown.count("| ✓ holds |") == 8
-    assert "Properties of the code: 1 holds, 1 fails." in latex
+    assert "Properties: 1 holds, 1 fails." in latex
 
     write_record(collected, tmp_path / "record", "x", CLAIMS, written)
     assert "8 hold, 1 fails, 1 not run" in (tmp_path / "record" / "README.md").read_text()

@@ -91,9 +91,7 @@ def verdict(word: Any, identifier: str = "a") -> Verdict:
 
 def test_properties_are_told_apart_from_what_was_measured() -> None:
     words = ("not tested", "not tested", "holds", "holds", "not run")
-    assert counts_sentence([verdict(word) for word in words]) == (
-        "None of the 2 claims to measure was measured. Properties of the code: 2 hold, 1 not run."
-    )
+    assert counts_sentence([verdict(word) for word in words]) == ("None of 2 measured. Properties: 2 hold, 1 not run.")
 
 
 def test_false_verdicts_are_counted_by_claims_with_an_interval() -> None:

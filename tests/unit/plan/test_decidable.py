@@ -30,7 +30,9 @@ def test_the_plan_finds_the_comparisons_of_the_record(record: str) -> None:
         assert [c.cell.seeds for c in one.comparisons] == [cell.seeds for cell in tested], one.claim.id
         assert [c.cell.trained for c in one.comparisons] == [cell.trained for cell in tested], one.claim.id
         for comparison, cell in zip(one.comparisons, tested, strict=True):
-            if cell.verdict != "inconclusive" and not comparison.counted and cell.difference:
+            # Whether extractors differ is not known before they are asked; the plan says how many there are.
+            open_words = ("inconclusive", "depends on the extractor")
+            if cell.verdict not in open_words and not comparison.counted and cell.difference:
                 assert cell.verdict in comparison.verdicts, one.claim.id
         if one.kind == "no":
             assert one.because == verdict.because
@@ -58,7 +60,7 @@ def test_it_says_what_one_training_and_one_budget_cannot_show() -> None:
 
 
 def test_several_seeds_are_not_widened() -> None:
-    spec = load_spec(RECORDS / "digits-cpu" / "spec.yaml").model_copy(update={"seeds": (0, 1, 2)})
+    spec = load_spec(RECORDS / "digits-before-budgets-cpu" / "spec.yaml").model_copy(update={"seeds": (0, 1, 2)})
     one = next(one for one in decidable(spec, load_claims()) if one.claim.id == "sfddm-below-ddim")
     assert one.strengths == {"3 trainings; one training budget: a contradiction would be unsettled; one extractor": 3}
     assert {comparison.widened for comparison in one.comparisons} == {1.0}
@@ -102,5 +104,5 @@ def test_every_spec_has_a_plan(name: str, tmp_path: Path) -> None:
 
 
 def of_digits() -> dict[str, Decidable]:
-    spec = load_spec(RECORDS / "digits-cpu" / "spec.yaml")
+    spec = load_spec(RECORDS / "digits-before-budgets-cpu" / "spec.yaml")
     return {one.claim.id: one for one in decidable(spec, load_claims())}

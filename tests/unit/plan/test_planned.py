@@ -33,8 +33,8 @@ def seconds_of(planned: Planned, stage: str) -> float:
 def test_hours_at_another_records_speed_are_those_that_the_run_took(tmp_path: Path) -> None:
     """The full study alone tells how long digits takes, to within 30 %."""
     copytree(RECORDS / "digits-study-cpu", tmp_path / "digits-study-cpu")
-    planned = plan_of(load_spec(RECORDS / "digits-cpu" / "spec.yaml"), records=tmp_path)
-    rows = [row for row in read_metrics(RECORDS / "digits-cpu")[0].rows if row.metric == "kid"]
+    planned = plan_of(load_spec(RECORDS / "digits-before-budgets-cpu" / "spec.yaml"), records=tmp_path)
+    rows = [row for row in read_metrics(RECORDS / "digits-before-budgets-cpu")[0].rows if row.metric == "kid"]
     took = {(row.method, row.steps): row.train_seconds for row in rows}
     teacher = took["teacher", 64]
     students = sum(took[key] for key in took if key[0].startswith("sfddm")) + took["progressive", 4]  # all its folds
@@ -73,9 +73,9 @@ def test_the_smallest_difference_is_the_one_that_the_report_tells() -> None:
 
 
 def test_one_seed_shows_what_its_widened_interval_allows() -> None:
-    spec = load_spec(RECORDS / "digits-cpu" / "spec.yaml")
+    spec = load_spec(RECORDS / "digits-before-budgets-cpu" / "spec.yaml")
     claim = next(one for one in decidable(spec, load_claims()) if one.claim.id == "sfddm-below-ddim")
-    verdicts = evaluate_claims(read_metrics(RECORDS / "digits-cpu"), [claim.claim])
+    verdicts = evaluate_claims(read_metrics(RECORDS / "digits-before-budgets-cpu"), [claim.claim])
     records = read_records()
     for comparison, cell in zip(claim.comparisons, verdicts[0].cells, strict=True):
         shown = smallest_difference(comparison.cell, records, spec.data.label, 0.95)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sfddm.claims.claim import evaluate_claims
 from sfddm.claims.load import CLAIMS_FOLDER, load_claims
 from sfddm.results.metrics import read_metrics, read_properties_of
-from sfddm.results.verdicts import GRADES, PROPERTY_WORDS, WORDS, Verdict, Word
+from sfddm.results.verdicts import GRADES, MEASURED_WORDS, PROPERTY_WORDS, Verdict, Word
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,33 +75,23 @@ def print_claims(
     console.print(tally(verdicts))
 
 
-@dataclass(frozen=True)
-class Counts:
-    """How many claims have each verdict: those that figures decide, and those on properties of the code."""
-
-    measured: dict[Word, int]
-    properties: dict[Word, int]
-
-
-def counts_of(verdicts: Sequence[Verdict]) -> Counts:
-    """Count the verdicts; properties of the code stand by themselves, for no measurement is behind them."""
-    counts = {word: sum(verdict.verdict == word for verdict in verdicts) for word in WORDS}
-    measured = {word: count for word, count in counts.items() if word not in PROPERTY_WORDS}
-    return Counts(measured, {word: counts[word] for word in PROPERTY_WORDS})
-
-
-def counted(count: int, word: Word) -> str:
-    """Return how many have a verdict, in words."""
-    return f"{count} {word if count == 1 else _PLURALS.get(word, word)}"
+def counted(verdicts: Sequence[Verdict], word: Word) -> str:
+    """Return how many have a verdict, in words, and how many of these are not settled; "" where none has it."""
+    alike = [verdict for verdict in verdicts if verdict.verdict == word]
+    if not alike:
+        return ""
+    text = f"{len(alike)} {word if len(alike) == 1 else _PLURALS.get(word, word)}"
+    not_settled = sum(bool(verdict.open_to) for verdict in alike)
+    return f"{text} ({not_settled} not settled)" if not_settled else text
 
 
 def tally(verdicts: Sequence[Verdict]) -> str:
-    """Return how many claims have each verdict, in words."""
-    counts = counts_of(verdicts)
-    told = [f"{sum(counts.measured.values())} claims to measure: {_listed(counts.measured)}"]
-    total = sum(counts.properties.values())
-    if total:
-        told.append(f"{total} propert{'y' if total == 1 else 'ies'} of the code: {_listed(counts.properties)}")
+    """Return how many claims have each verdict, in words; properties of the code by themselves, for they are tested."""
+    properties = [verdict for verdict in verdicts if verdict.verdict in PROPERTY_WORDS]
+    told = [f"{len(verdicts) - len(properties)} claims to measure: {_listed(verdicts, MEASURED_WORDS)}"]
+    if properties:
+        many = "property" if len(properties) == 1 else "properties"
+        told.append(f"{len(properties)} {many} of the code: {_listed(verdicts, PROPERTY_WORDS)}")
     return "; ".join(told)
 
 
@@ -116,12 +105,13 @@ def scales(verdicts: Sequence[Verdict], brief: bool = False) -> str:
     claims = f"of the {len(measured)} claims to measure of {verdicts[0].paper.partition(':')[0]}"
     claims = f"of {len(measured)}" if brief else claims
     for grade in reversed(GRADES):
-        counts = counts_of([verdict for verdict in measured if verdict.grade == grade]).measured
-        if any(counts.values()):
-            others = [f", {count} {word}" for word, count in counts.items() if count and word != "reproduced"]
-            told.append(
-                f"{counts['reproduced']} {'' if told else claims + ' '}reproduced{''.join(others)} at {grade} scale"
-            )
+        some = [verdict for verdict in measured if verdict.grade == grade]
+        if some:
+            came_out = counted(some, "reproduced") or "0 reproduced"
+            count, _, word = came_out.partition(" ")
+            first = came_out if told else f"{count} {claims} {word}"
+            others = [f", {text}" for one in MEASURED_WORDS[1:] if (text := counted(some, one))]
+            told.append(f"{first}{''.join(others)} at {grade} scale")
     if not told:
         return f"none {claims} measured" if brief else f"none {claims} was measured"
     return "; ".join(told) + (
@@ -129,8 +119,8 @@ def scales(verdicts: Sequence[Verdict], brief: bool = False) -> str:
     )
 
 
-def _listed(counts: dict[Word, int]) -> str:
-    return ", ".join(counted(count, word) for word, count in counts.items() if count) or "none"
+def _listed(verdicts: Sequence[Verdict], words: Iterable[Word]) -> str:
+    return ", ".join(filter(None, (counted(verdicts, word) for word in words))) or "none"
 
 
 def _print_paper(paper: str, verdicts: list[Verdict], console: Console) -> None:
@@ -144,6 +134,7 @@ def _print_paper(paper: str, verdicts: list[Verdict], console: Console) -> None:
     for verdict in verdicts:
         badge = Text(f"{SIGNS[verdict.verdict]} {verdict.verdict}", style=_COLOURS[verdict.verdict])
         badge.append(f"\n  {verdict.grade} scale" if verdict.grade else "", style="dim")
+        badge.append("\n  not settled" if verdict.open_to else "", style="dim")
         claim = Text(verdict.statement)
         claim.append(f"\n{verdict.id} · {verdict.source}", style="dim")
         table.add_row(badge, claim, Text(_numbers(verdict)))

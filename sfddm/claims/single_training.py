@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-#: For trained rows in metrics that no record of several seeds has.
+#: For metrics that no record of several seeds has.
 UNMEASURED = 3.2
 
 
@@ -23,8 +23,7 @@ def single_training_factor(metric: str, trained: bool) -> float:
     ``trained``: whether a row of the two was trained besides the teacher that both share.
     """
     ratio = _measured()["trained" if trained else "untrained"].get(metric)
-    otherwise = UNMEASURED if trained else 1.0
-    return max(1.0, float(ratio["ratio"]) if ratio else otherwise)
+    return max(1.0, float(ratio["ratio"]) if ratio else UNMEASURED)
 
 
 @cache

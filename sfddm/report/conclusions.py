@@ -11,12 +11,12 @@ from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
 from sfddm.claims.figures import FigureOverSeeds, Figures
-from sfddm.claims.show import counted, counts_of, scales
+from sfddm.claims.show import counted, scales
 from sfddm.report.content import Content
 from sfddm.report.formats import count_text
 from sfddm.results.statistics import Estimate
 from sfddm.results.styles import interval_text, style_of
-from sfddm.results.verdicts import Cell, Verdict
+from sfddm.results.verdicts import PROPERTY_WORDS, Cell, Verdict
 
 #: The claim that a paper's conclusion opens with: the rows whose trainings its own is set beside.
 LEADING = {"sfddm-below-ddim": ("trajectory", "progressive")}
@@ -42,11 +42,10 @@ def conclusions_of(content: Content) -> dict[str, tuple[str, ...]]:
 def counts_sentence(verdicts: Sequence[Verdict]) -> str:
     """Say how many claims of a paper came out how at each scale, and apart from these its properties of the code."""
     text = scales(verdicts, brief=True)
-    properties = {word: count for word, count in counts_of(verdicts).properties.items() if count}
+    properties = list(filter(None, (counted(verdicts, word) for word in PROPERTY_WORDS)))
     told = f"{text[:1].upper()}{text[1:]}."
     if properties:
-        some = ", ".join(counted(count, word) for word, count in properties.items())
-        told += f" {'Property' if sum(properties.values()) == 1 else 'Properties'}: {some}."
+        told += f" Properties: {', '.join(properties)}."
     return told
 
 

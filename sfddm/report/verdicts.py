@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
-from sfddm.claims.show import SIGNS, counted, counts_of
+from sfddm.claims.show import SIGNS, counted
 from sfddm.report.conclusions import OPEN, conclusions_of, counts_sentence, false_verdicts, grade_of, signed
 from sfddm.report.content import Content
 from sfddm.report.tables import cell_anchor
 from sfddm.results.styles import style_of
-from sfddm.results.verdicts import AtBudget, ByExtractor, Cell, Verdict, anchor
+from sfddm.results.verdicts import MEASURED_WORDS, PROPERTY_WORDS, AtBudget, ByExtractor, Cell, Verdict, Word, anchor
 
 #: Comparisons of one claim that fit beside it in a line.
 _IN_A_LINE = 4
@@ -21,7 +21,8 @@ def strip_values(content: Content) -> dict[str, Any]:
     """Return what the template of the strips shows: each paper's claims as marks, its counts and its conclusion."""
     conclusions = conclusions_of(content)
     return {
-        "tally": counts_of(content.verdicts),
+        "came_out": _counted(content.verdicts, MEASURED_WORDS),
+        "properties": _counted(content.verdicts, PROPERTY_WORDS),
         "papers": [
             {
                 "title": paper,
@@ -33,8 +34,11 @@ def strip_values(content: Content) -> dict[str, Any]:
         ],
         "expected": false_verdicts(content.verdicts),
         "signs": SIGNS,
-        "counted": counted,
     }
+
+
+def _counted(verdicts: Sequence[Verdict], words: Iterable[Word]) -> list[tuple[Word, str]]:
+    return [(word, text) for word in words if (text := counted(verdicts, word))]
 
 
 def claim_values(content: Content) -> dict[str, Any]:

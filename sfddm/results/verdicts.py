@@ -31,6 +31,7 @@ GradeWord = Literal["toy", "reduced", "full"]
 GRADES: tuple[GradeWord, ...] = ("toy", "reduced", "full")
 #: Of properties of the code, which no figure decides; they are never counted with the others.
 PROPERTY_WORDS: tuple[Word, ...] = ("holds", "fails", "not run")
+MEASURED_WORDS: tuple[Word, ...] = tuple(word for word in WORDS if word not in PROPERTY_WORDS)
 
 
 def anchor(metric: str, method: str) -> str:
@@ -237,6 +238,11 @@ class Verdict:
         compared = [cell for cell in told if cell.extractor is not None and not cell.extractors]
         reasons += ["one extractor"] if len({cell.extractor for cell in compared}) == 1 else []
         return ", ".join(reasons)
+
+    @property
+    def open_to(self) -> str:
+        """The same where the word alone does not say that the verdict may turn: for "reproduced" and "contradicted"."""
+        return "" if self.verdict == "unsettled" else self.unsettled
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON."""

@@ -3,6 +3,7 @@
 import ast
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from support.report_runs import make_runs, make_spec, put_json
 
 from sfddm.claims import load_claims
 from sfddm.claims.kinds.without_figures import Invariant
-from sfddm.claims.show import SIGNS, print_claims, scales
+from sfddm.claims.show import SIGNS, print_claims, scales, tally
 from sfddm.methods import all_methods
 from sfddm.report.collect import collect
 from sfddm.report.render import render
 from sfddm.report.verdicts import typeset
 from sfddm.results.metrics import read_metrics
+from sfddm.results.statistics import Estimate
 from sfddm.results.styles import REALISM
 from sfddm.results.verdicts import Cell, GradeWord, Verdict, Word
 from sfddm.runtime.errors import SfddmError
@@ -282,6 +284,16 @@ def test_claims_are_counted_by_their_scale() -> None:
         "0 of the 5 claims to measure of SFDDM reproduced, 1 inconclusive at full scale; "
         "2 reproduced, 1 contradicted at toy scale"
     )
+
+
+def test_what_may_turn_is_counted_apart() -> None:
+    difference = Estimate(-1.0, -2.0, -0.5)
+    cell = Cell("one", 1, "m", "M", "reproduced", "why", (), 1, 1, (), difference=difference)
+    settled = Verdict("a", "P", "S.", "R", "reproduced", "why", (replace(cell, seeds=3),))
+    once = Verdict("b", "P", "S.", "R", "reproduced", "why", (cell,))
+    unsettled = Verdict("c", "P", "S.", "R", "unsettled", "why", (replace(cell, verdict="unsettled", turns="x"),))
+    assert (settled.open_to, once.open_to, unsettled.open_to) == ("", "a single training", "")
+    assert tally([settled, once, unsettled]) == "3 claims to measure: 2 reproduced (1 not settled), 1 unsettled"
 
 
 def test_hyphens_stay_and_minus_signs_are_true() -> None:

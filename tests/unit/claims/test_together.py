@@ -120,5 +120,6 @@ def test_what_training_again_changes_is_what_the_record_shows() -> None:
 
 def test_an_unmeasured_metric_takes_the_published_factor_and_none_is_below_1() -> None:
     assert single_training_factor("nobody-measured-this", trained=True) == UNMEASURED
-    assert single_training_factor("nobody-measured-this", trained=False) == 1
+    assert single_training_factor("nobody-measured-this", trained=False) == UNMEASURED
+    assert single_training_factor("frechet_distance", trained=False) == 1
     assert single_training_factor("recall", trained=True) == 1

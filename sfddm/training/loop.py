@@ -86,9 +86,8 @@ def train(
         images: (N, H, W, C) uint8.
         labels: (N,) int64 classes, -1 where there is none.
         options: length, optimiser, precision.
-        seeds: of the random numbers.
+        seeds, device: of the random numbers; where to compute.
         checkpoint: file of the running state, removed by the caller once the result is stored.
-        device: where to compute.
         title: names the training in the log.
         pairs: of the teacher, where the objective asks for them.
         stop_after: stop after this many steps and leave the checkpoint, as an interruption would.
@@ -106,9 +105,9 @@ def train(
     feed = Feed(images, known, options.batch_size, seeds.batches, options.shuffle, device)
     share = slice(accelerator.process_index, None, accelerator.num_processes)
     source = _Batches(feed, pairs, seeds, objective, options, share)
-    run = _Run(accelerator, state, source, options, total, title)
     snapshots = Snapshots(checkpoint, options.snapshots, total, state.average is not None)
-    started = saved = time.monotonic()
+    run = _Run(accelerator, state, source, options, total, title, snapshots)
+    started = (saved := time.monotonic()) - seconds_before
     with Progress(title, total, options.batch_size, first) as progress:
         for step in range(first, total):
             now, stop = time.monotonic(), step + 1 == stop_after
@@ -117,21 +116,14 @@ def train(
             loss = run.step(step, look=device.type == "cpu" or show or save)
             if show:
                 progress.show(step + 1, loss=loss.item())
-            if accelerator.is_main_process:
-                snapshots.keep(snapshots.names.get(step + 1), objective.student.network, state.average)
             if save:
-                spent = seconds_before + time.monotonic() - started
+                spent = time.monotonic() - started
                 save_checkpoint(checkpoint, objective, state.optimizer, state.average, step=step + 1, seconds=spent)
                 saved = now
             if stop:
                 break
-    state.check(title)
-    if accelerator.is_main_process and not stop_after:
-        snapshots.keep_raw(objective.student.network)
-    state.finish()
-    seconds = seconds_before + time.monotonic() - started
-    kept = snapshots.files() if accelerator.is_main_process and not stop_after else {}
-    return TrainingResult(total, total * options.batch_size, seconds, kept)
+    kept = run.finish(whole=not stop_after)
+    return TrainingResult(total, total * options.batch_size, time.monotonic() - started, kept)
 
 
 @dataclass(frozen=True)
@@ -144,6 +136,7 @@ class _Run:
     options: TrainingOptions
     total: int
     title: str
+    snapshots: Snapshots
 
     def step(self, step: int, *, look: bool) -> Tensor:
         """Take one step and return its loss; ``look``, for which the host waits, checks that it is finite."""
@@ -156,8 +149,24 @@ class _Run:
         if look:
             _check_finite(loss.total, norm, self.title, step)
         self.state.update(step, learning_rate(self.options, step, self.total), loss.trains_student)
+        if self.accelerator.is_main_process:
+            name = self.snapshots.names.get(step + 1)
+            self.snapshots.keep(name, self.state.objective.student.network, self.state.average)
         total: Tensor = loss.total
         return total
+
+    def finish(self, *, whole: bool) -> dict[str, Path]:
+        """Give the student its averaged weights; return the files of the snapshots of a ``whole`` training, by name.
+
+        Raises:
+            SfddmError: a weight is not finite, or a snapshot is missing.
+        """
+        self.state.check(self.title)
+        keeps = whole and self.accelerator.is_main_process
+        if keeps:
+            self.snapshots.keep_raw(self.state.objective.student.network)
+        self.state.finish()
+        return self.snapshots.files() if keeps else {}
 
 
 @dataclass(frozen=True)

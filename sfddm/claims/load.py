@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from sfddm.claims.claim import Claim
 from sfddm.claims.published import PublishedRow
 from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.files import read_yaml
 from sfddm.runtime.strict import describe
 
 CLAIMS_FOLDER = Path("params/claims")
@@ -56,7 +56,7 @@ def load_published(folder: Path = PUBLISHED_FOLDER) -> dict[str, PublishedRow]:
     """
     found: dict[str, PublishedRow] = {}
     for path in sorted(folder.glob("*.yaml")):
-        content = _read(path)
+        content = read_yaml(path)
         keys = set(content) if isinstance(content, dict) else set()
         if keys - {"reference"} != {"rows"} or not isinstance(content["rows"], list):
             raise SfddmError(f"{path}: must have the key rows (a list), may have reference, and no others")
@@ -73,15 +73,8 @@ def load_published(folder: Path = PUBLISHED_FOLDER) -> dict[str, PublishedRow]:
     return found
 
 
-def _read(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SfddmError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
-
-
 def _read_claims(path: Path) -> dict[str, Any]:
-    content = _read(path)
+    content = read_yaml(path)
     keys = set(content) - {"order", "setting"} if isinstance(content, dict) else set()
     if keys != _KEYS or not isinstance(content["claims"], list) or not isinstance(content.get("order", 0), int):
         allowed = "paper, reference and claims (a list), may have order (a number) and setting, and no others"

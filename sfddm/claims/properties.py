@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -16,6 +17,7 @@ from sfddm.claims.claim import Claim
 from sfddm.claims.kinds.without_figures import Invariant
 from sfddm.results.files import checked
 from sfddm.results.properties import NodeOutcome, Properties
+from sfddm.runtime.files import digest_of
 from sfddm.runtime.provenance import PACKAGE, ROOT, git_commit, library_versions
 
 
@@ -31,10 +33,10 @@ def files_of(nodes: Iterable[str], root: Path = ROOT.parent) -> list[Path]:
     return sorted(file for file in named | shared if file.is_file())
 
 
-def package_modules() -> list[str]:
-    """Return every module of the package: a test may reach any of them, by name or through a registry."""
-    places = (file.relative_to(ROOT.parent).with_suffix("") for file in sorted(ROOT.rglob("*.py")))
-    return [".".join(place.parts).removesuffix(".__init__") for place in places]
+def package_digest() -> str:
+    """Return the sha256 of every module of the package as it stands: a test may reach any of them."""
+    files = {str(file.relative_to(ROOT)): file.read_bytes() for file in ROOT.rglob("*.py")}
+    return digest_of({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
 
 
 def run_properties(nodes: Sequence[str], root: Path = ROOT.parent) -> Properties:

@@ -119,6 +119,22 @@ def read_json(path: Path, *, needs_digest: bool = False) -> Any:
     return value
 
 
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file, plain values alone.
+
+    Raises:
+        FileNotFoundError: there is none.
+        SfddmError: it is not YAML.
+    """
+    import yaml
+
+    try:
+        # The same loader, in C where the package has it: eight times as fast.
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SfddmError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
+
+
 def _content_sha256(value: dict[str, Any]) -> str:
     return digest_of({key: item for key, item in value.items() if key != CONTENT_SHA256})
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.files import read_yaml
 from sfddm.runtime.strict import describe
 from sfddm.spec.experiment import Spec
 
@@ -27,11 +27,9 @@ def load_spec(name_or_path: str | Path) -> Spec:
     """
     path = find_spec(str(name_or_path))
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except FileNotFoundError:
         raise SfddmError(f"{path}: no such spec; specs are files like params/digits.yaml") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SfddmError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
     if not isinstance(content, dict):
         raise SfddmError(f"{path}: a spec must be a mapping of keys")
     return parse_spec(content, str(path))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from sfddm.claims.load import load_claims
-from sfddm.claims.properties import files_of, named_tests, package_modules
+from sfddm.claims.properties import files_of, named_tests, package_digest
 from sfddm.evaluation.measurements.base import Measurement, find_measurement, option_of
 from sfddm.extractors.base import find_extractor
 from sfddm.methods.base import Method, Training

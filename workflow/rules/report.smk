@@ -49,7 +49,7 @@ rule properties:
         mem_mb=1000,
     params:
         nodes=property_nodes(),
-        code=code_of(*package_modules()),
+        code=package_digest(),
     shell:
         "sfddm properties --out {output} 2>&1 | tee -i {log}"
 

@@ -14,7 +14,7 @@ from support.results import part, row
 from typer.testing import CliRunner
 
 from sfddm.claims import Claim, Verdict, evaluate_claims, load_claims
-from sfddm.claims.properties import files_of, named_tests, package_modules, run_properties
+from sfddm.claims.properties import files_of, named_tests, package_digest, run_properties
 from sfddm.claims.show import print_claims, tally
 from sfddm.cli import app
 from sfddm.commands.python import verdicts
@@ -244,4 +244,13 @@ def test_what_the_outcome_depends_on() -> None:
     files = {str(file.relative_to(ROOT)) for file in files_of(named_tests(load_claims(CLAIMS)))}
     assert {"tests/conftest.py", "tests/support/trainings.py", "tests/unit/diffusion/test_schedule.py"} <= files
     assert "tests/unit/report/test_page.py" not in files
-    assert {"sfddm", "sfddm.methods.sfddm", "sfddm.diffusion.schedule", "sfddm.samplers"} <= set(package_modules())
+
+
+def test_any_module_of_the_package_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sfddm.claims.properties.ROOT", tmp_path)
+    (tmp_path / "deep").mkdir()
+    found = {package_digest()}
+    for name, content in (("a.py", "1"), ("deep/a.py", "1"), ("deep/a.py", "2"), ("a.py", "2")):
+        (tmp_path / name).write_text(content)
+        found.add(package_digest())
+    assert len(found) == 5

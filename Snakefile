@@ -15,10 +15,12 @@ wildcard_constraints:
     fold=r"[A-Za-z0-9.-]+",
     seed=r"\d+",
     steps=r"\d+",
+    seeds=r"\d+",
     extractor=r"[a-z0-9][a-z0-9.-]*",
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/inputs.smk"
 
 
 prepare_jobs()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sfddm.commands import options as arg
+from sfddm.commands.further_seed import further_seed
 from sfddm.commands.plan import plan
 from sfddm.commands.properties import properties
 from sfddm.commands.records import provenance, record, verify
@@ -249,7 +250,7 @@ def measure(
 @app.command()
 def collect(
     spec: arg.SpecArgument,
-    runs: Annotated[Path, typer.Option("--runs", help="The folder of one experiment's results.")],
+    runs: arg.Runs,
     out: arg.Out,
 ) -> None:
     """Gather one experiment's figures, costs and sample images."""
@@ -261,6 +262,7 @@ def collect(
     collect_rows(load_spec(spec), runs, out)
 
 
+app.command()(further_seed)
 app.command()(properties)
 
 

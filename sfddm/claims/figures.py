@@ -64,7 +64,7 @@ class FigureOverSeeds:
         """Return self - scale * other - offset, paired over the training seeds; None where the two share none.
 
         A figure without a seed (real against real) stands against every seed. The interval of a single seed is widened
-        by what training again would change.
+        by what training again would change; that of seeds that the run decided on holds at any number of them.
         """
         others = {row.seed: row for row in other.rows}
         paired = ((row, others.get(row.seed, others.get(None))) for row in self.rows)
@@ -72,7 +72,8 @@ class FigureOverSeeds:
         if not pairs:
             return None
         single = single_training_factor(self.first.metric, self.trained or other.trained)
-        return difference(pairs, self.source.confidence, scale, offset, single, self.degrees)
+        confidence, anytime = self.source.confidence, self.source.until_decided
+        return difference(pairs, confidence, scale, offset, single, self.degrees, anytime=anytime)
 
 
 class Figures:

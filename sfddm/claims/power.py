@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from collections.abc import Callable
+from math import inf, sqrt
 
-from sfddm.results.statistics import Difference, t_quantile
+from sfddm.results.statistics import Difference
 
 #: The probability with which a difference of the stated size is to be seen.
 POWER = 0.8
@@ -17,36 +18,41 @@ def what_would_decide(difference: Difference) -> str:
     Both by the noncentral t: n seeds with a paired standard deviation s see a difference d where the test's critical
     value is passed with the probability ``POWER`` at noncentrality d sqrt(n) / s. "" without an interval.
     """
-    reach = difference.reach
-    if not reach:
+    error = difference.error  # of the mean over the seeds
+    if not error or not difference.reach:
         return ""
-    quantile = t_quantile(difference.degrees, difference.confidence)
-    error = reach / quantile  # of the mean over the seeds
-    shown = smallest_shown(error, difference.degrees, difference.confidence)
+    shown = smallest_shown(error, difference.degrees, difference.reach / error)
     text = f"a difference of {shown:.3g} would be seen with probability {POWER:g}"
-    needed = seeds_for(abs(difference.value), error * sqrt(difference.seeds), difference.confidence)
+    needed = seeds_for(abs(difference.value), error * sqrt(difference.seeds), difference.quantile)
     more = f"more than {_MOST_SEEDS:,}" if needed is None else f"about {max(needed, difference.seeds + 1)}"
     return f"{text}; to see {abs(difference.value):.3g}, {more} seeds"
 
 
-def smallest_shown(error: float, degrees: int, confidence: float) -> float:
+def smallest_shown(error: float, degrees: int, quantile: float) -> float:
     """Return the difference that a t-test with ``degrees`` of freedom sees with the probability ``POWER``.
 
-    ``error``: the standard error of the estimated difference, in its unit.
+    Args:
+        error: the standard error of the estimated difference, in its unit.
+        degrees: at least 1.
+        quantile: how many standard errors from 0 the difference must be found to lie; finite.
     """
     from scipy.special import nctdtrinc
 
-    return float(nctdtrinc(degrees, 1 - POWER, t_quantile(degrees, confidence))) * error
+    return float(nctdtrinc(degrees, 1 - POWER, quantile)) * error
 
 
-def seeds_for(size: float, deviation: float, confidence: float) -> int | None:
+def seeds_for(size: float, deviation: float, quantile: Callable[[int], float]) -> int | None:
     """Return the fewest seeds, at least 2, that show a difference of ``size``; None where a thousand do not.
 
-    ``deviation``: the standard deviation of the paired difference between seeds.
+    Args:
+        size: positive.
+        deviation: the standard deviation of the paired difference between seeds.
+        quantile: of a number of seeds, how many standard errors from 0 their mean must lie.
     """
     from scipy.special import nctdtr
 
     for seeds in range(2, _MOST_SEEDS + 1):
-        if nctdtr(seeds - 1, size * sqrt(seeds) / deviation, t_quantile(seeds - 1, confidence)) <= 1 - POWER:
+        asked = quantile(seeds)
+        if asked < inf and nctdtr(seeds - 1, size * sqrt(seeds) / deviation, asked) <= 1 - POWER:
             return seeds
     return None

@@ -56,6 +56,7 @@ OutMeasurement = Annotated[
 OutReference = Annotated[
     Path, option("--out", "The folder to write into."), Writes("files", inside=("features.npz", "score.json"))
 ]
+Runs = Annotated[Path, option("--runs", "The folder of one experiment's results.")]
 Seed = Annotated[int, option("--seed", "The training's seed.", min=0)]
 Data = Annotated[Path, option("--data", "The folder that `sfddm fetch` wrote."), Reads(("train", "test"))]
 Row = Annotated[str, option("--method", "The method's row in the spec.")]

@@ -21,7 +21,7 @@ def spec_check(specs: Annotated[list[str], typer.Argument(metavar="SPEC...")]) -
 
     for name in specs:
         spec = load_spec(name)
-        print(f"{name}: ok, {len(spec.rows())} rows, {len(spec.seeds)} seed(s), sha256 {spec.digest[:12]}")
+        print(f"{name}: ok, {len(spec.rows())} rows, {len(spec.first_seeds)} seed(s), sha256 {spec.digest[:12]}")
 
 
 @spec_app.command("show")

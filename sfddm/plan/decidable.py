@@ -30,12 +30,14 @@ class Comparison:
         verdicts: that it can come to where it decides: some of reproduced, contradicted and unsettled.
         turns: why it can be unsettled; "" where it cannot.
         counted: it counts what the spec states, so that the verdict is known now.
+        until_decided: the run trains more seeds only where it is open.
     """
 
     cell: Cell
     verdicts: tuple[Word, ...]
     turns: str = ""
     counted: bool = False
+    until_decided: bool = False
 
     @property
     def widened(self) -> float:
@@ -56,7 +58,8 @@ class Comparison:
             return f"counted: {self.verdicts[0]}"
         if self.cell.difference is None:
             return "counted in the run"
-        told = [f"{self.cell.seeds} trainings" if self.cell.seeds > 1 else "a single training"]
+        several = f"{'at most ' if self.until_decided else ''}{self.cell.seeds} trainings"
+        told = [several if self.cell.seeds > 1 else "a single training"]
         if self.widened != 1:
             told = [f"single training: interval widened {self.widened:.2g} times"]
         if "unsettled" in self.verdicts:
@@ -99,10 +102,10 @@ def decidable(spec: Spec, claims: Sequence[Claim], stored: int | None = None) ->
     """
     part = planned(spec, stored)
     runs = [Figures([run]) for run in (*(with_figures(part, figure) for figure in _made_up(spec)), part)]
-    return [_of_claim(claim, runs) for claim in claims]
+    return [_of_claim(claim, runs, part.provenance.until_decided) for claim in claims]
 
 
-def _of_claim(claim: Claim, runs: Sequence[Figures]) -> Decidable:
+def _of_claim(claim: Claim, runs: Sequence[Figures], until_decided: bool) -> Decidable:
     if isinstance(claim.test, Invariant):
         return Decidable(claim, "tests")
     outcomes = [claim.test.outcome(figures) for figures in runs]
@@ -110,19 +113,19 @@ def _of_claim(claim: Claim, runs: Sequence[Figures]) -> Decidable:
     if word == "not tested":
         return Decidable(claim, "no", because)
     comparisons = [
-        _comparison(places)
+        _comparison(places, until_decided)
         for places in zip(*(cells for _, _, cells in outcomes), strict=True)
         if places[0].verdict != "not tested"
     ]
     return Decidable(claim, "figures", "", tuple(comparisons))
 
 
-def _comparison(places: Sequence[Cell]) -> Comparison:
+def _comparison(places: Sequence[Cell], until_decided: bool) -> Comparison:
     """Return one comparison from its cells in all made-up runs."""
     found = {cell.verdict for cell in places}
     verdicts = tuple(word for word in DECIDED if word in found)
     turns = next((cell.turns for cell in places if cell.verdict == "unsettled"), "")
-    return Comparison(places[0], verdicts, turns, counted=places[0].metric == "folds")
+    return Comparison(places[0], verdicts, turns, places[0].metric == "folds", until_decided)
 
 
 def _made_up(spec: Spec) -> tuple[Figure, Figure]:

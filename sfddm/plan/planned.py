@@ -13,7 +13,7 @@ from sfddm.plan.decidable import Decidable, decidable
 from sfddm.plan.power import Shown, smallest_difference
 from sfddm.plan.records import RECORDS_FOLDER, Record, of_shape, read_records
 from sfddm.plan.rows import extractors_of
-from sfddm.plan.stages import Stage, stages_of, unrecorded
+from sfddm.plan.stages import Stage, evaluations_of, seconds_of, stages_of, unrecorded
 from sfddm.spec.experiment import Spec
 
 
@@ -25,7 +25,8 @@ class Planned:
         claims: what a run would say of each claim.
         shown: for a claim's id the smallest difference that each of its comparisons would show, None where no record
             tells it.
-        stages: what each stage costs.
+        stages: what each stage costs with the first seeds.
+        stages_at_most: what each costs where every row needs all the seeds that it may have.
         without_speed: the rows whose trainings no record tells the speed of.
     """
 
@@ -33,17 +34,8 @@ class Planned:
     claims: tuple[Decidable, ...]
     shown: dict[str, tuple[Shown | None, ...]]
     stages: tuple[Stage, ...]
+    stages_at_most: tuple[Stage, ...]
     without_speed: tuple[str, ...]
-
-    @property
-    def evaluations(self) -> float | None:
-        """Network evaluations of all stages; None where the length of a training is not known."""
-        return _sum([stage.evaluations for stage in self.stages if stage.name != "evaluate"])
-
-    @property
-    def seconds(self) -> float | None:
-        """Seconds of all stages but the scores, whose speed no record tells; None where another's is not recorded."""
-        return _sum([stage.seconds for stage in self.stages if stage.name != "evaluate"])
 
     def of_kind(self, kind: str) -> list[Decidable]:
         """Return the claims that figures or tests decide, or that nothing can ("no")."""
@@ -53,12 +45,15 @@ class Planned:
         """Return plain JSON."""
         return {
             "experiment": self.spec.name,
-            "seeds": list(self.spec.seeds),
+            "seeds": list(self.spec.first_seeds),
+            "at_most_seeds": len(self.spec.every_seed),
             "extractors": list(extractors_of(self.spec)),
             "claims": [_claim_json(claim, self.shown[claim.claim.id]) for claim in self.claims],
             "stages": [asdict(stage) for stage in self.stages],
-            "network_evaluations": self.evaluations,
-            "seconds": self.seconds,
+            "network_evaluations": evaluations_of(self.stages),
+            "seconds": seconds_of(self.stages),
+            "network_evaluations_at_most": evaluations_of(self.stages_at_most),
+            "seconds_at_most": seconds_of(self.stages_at_most),
             "without_recorded_speed": list(self.without_speed),
         }
 
@@ -82,13 +77,18 @@ def plan_of(
     shown = {one.claim.id: _shown(spec, one, known) for one in found}
     alike, costs = of_shape(known, spec), Costs(spec, stored)
     without = tuple(unrecorded(costs, alike))
-    return Planned(spec, tuple(found), shown, tuple(stages_of(spec, costs, alike)), without)
+    first, every = (tuple(stages_of(spec, costs, alike, len(some))) for some in (spec.first_seeds, spec.every_seed))
+    return Planned(spec, tuple(found), shown, first, every, without)
 
 
 def _shown(spec: Spec, claim: Decidable, records: Sequence[Record]) -> tuple[Shown | None, ...]:
     data, confidence = spec.data.label, spec.evaluation.confidence
-    cells = [one.cell for one in claim.comparisons]
-    return tuple(smallest_difference(c, records, data, confidence) if c.difference else None for c in cells)
+    return tuple(
+        smallest_difference(one.cell, records, data, confidence, anytime=one.until_decided)
+        if one.cell.difference
+        else None
+        for one in claim.comparisons
+    )
 
 
 def _claim_json(claim: Decidable, shown: Sequence[Shown | None]) -> dict[str, Any]:
@@ -107,8 +107,3 @@ def _claim_json(claim: Decidable, shown: Sequence[Shown | None]) -> dict[str, An
         for one, difference in zip(claim.comparisons, shown, strict=True)
     ]
     return {"id": claim.claim.id, "decided_by": claim.kind, "because": claim.because, "comparisons": comparisons}
-
-
-def _sum(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None

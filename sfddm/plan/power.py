@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import sqrt
+from math import inf, sqrt
 
 from sfddm.claims.figures import FigureOverSeeds
 from sfddm.claims.power import smallest_shown
 from sfddm.plan.records import Record
+from sfddm.results.sequential import critical_t
 from sfddm.results.statistics import t_quantile
 from sfddm.results.verdicts import Cell, RowLink
 
@@ -21,7 +22,9 @@ class Shown:
     record: str
 
 
-def smallest_difference(cell: Cell, records: Sequence[Record], data: str, confidence: float) -> Shown | None:
+def smallest_difference(
+    cell: Cell, records: Sequence[Record], data: str, confidence: float, *, anytime: bool = False
+) -> Shown | None:
     """Return the smallest difference that a comparison with as many seeds as the planned one would show.
 
     The scatter is that of the first record of the same data that has both rows, at the same number of images. With one
@@ -33,6 +36,7 @@ def smallest_difference(cell: Cell, records: Sequence[Record], data: str, confid
         records: published records.
         data: the label of the images.
         confidence: of the planned intervals, in (0, 1).
+        anytime: whether those hold at any number of seeds.
     """
     several = cell.seeds > 1
     alike = [record for record in records if record.data == data]
@@ -40,7 +44,9 @@ def smallest_difference(cell: Cell, records: Sequence[Record], data: str, confid
         left, right = _sides(cell, record)
         if left and right and (error := _error(left, right, cell.seeds)):
             of_one, degrees = error
-            return Shown(smallest_shown(of_one / sqrt(cell.seeds), degrees, confidence), record.name)
+            quantile = critical_t(cell.seeds, confidence) if anytime else t_quantile(degrees, confidence)
+            if quantile < inf:
+                return Shown(smallest_shown(of_one / sqrt(cell.seeds), degrees, quantile), record.name)
     return None
 
 
@@ -64,7 +70,6 @@ def _error(left: FigureOverSeeds, right: FigureOverSeeds, seeds: int) -> tuple[f
     if seeds == 1:
         left, right = (replace(side, rows=side.rows[:1]) for side in (left, right))
     found = left.minus(right)
-    if found is None or not found.reach or found.equal:
+    if found is None or not found.error or found.equal:
         return None
-    of_one = found.reach / t_quantile(found.degrees, found.confidence) * sqrt(found.seeds)
-    return of_one, found.degrees if seeds == 1 else seeds - 1
+    return found.error * sqrt(found.seeds), found.degrees if seeds == 1 else seeds - 1

@@ -34,6 +34,8 @@ _COUNTED_IN_THE_RUN = {"parameters": 1, "active_parameters": 1, "flops_per_evalu
 def planned(spec: Spec, stored: int | None = None) -> Collected:
     """Return what ``collect`` would write of a run; every figure is 1, with an interval of no width.
 
+    Every row has all the seeds that it may have.
+
     Args:
         spec: the experiment.
         stored: number of training images, for trainings whose length is in epochs; None: not known.
@@ -44,12 +46,15 @@ def planned(spec: Spec, stored: int | None = None) -> Collected:
     rows: list[Row] = []
     paths: list[InterpolationOfRow] = []
     for row, steps in spec.rows():
-        facts = row_facts(spec, row, steps, spec.seeds[0]) | _costs_of(costs, row, steps)
+        facts = row_facts(spec, row, steps, spec.first_seeds[0]) | _costs_of(costs, row, steps)
         of_seed = [made for section in scores for made in _rows(_labels(section), section, facts)]
-        rows += _for_each(spec.seeds, of_seed)
+        rows += _for_each(spec.every_seed, of_seed)
         for name in (name for name, places in measured.items() if (row, steps) in places):
             measurement = find_measurement(name)
-            labels, seeds = measurement.labels(scores[0]), spec.seeds if measurement.every_seed else spec.seeds[:1]
+            labels, seeds = (
+                measurement.labels(scores[0]),
+                spec.every_seed if measurement.every_seed else spec.every_seed[:1],
+            )
             if name == "interpolation":
                 paths.append(_paths(row_of(spec, row, steps, seeds[0]), labels, scores[0].extractor))
             elif measurement.template is None:

@@ -11,6 +11,7 @@ from sfddm.plan.decidable import Decidable
 from sfddm.plan.planned import Planned
 from sfddm.plan.power import Shown
 from sfddm.plan.rows import extractors_of
+from sfddm.plan.stages import evaluations_of, seconds_of
 from sfddm.results.styles import style_of
 
 if TYPE_CHECKING:
@@ -29,12 +30,18 @@ def print_plan(planned: Planned, as_json: bool = False, console: Console | None 
 
     console = console or Console()
     spec = planned.spec
-    scale = f"{len(spec.rows())} rows, {len(spec.seeds)} training seed{'' if len(spec.seeds) == 1 else 's'}"
+    seeds = " to ".join(str(count) for count in dict.fromkeys([len(spec.first_seeds), len(spec.every_seed)]))
+    scale = f"{len(spec.rows())} rows, {seeds} training seed{'' if seeds == '1' else 's'}"
     _say(console, f"{spec.title}: {scale}, features of {', '.join(extractors_of(spec))}")
     console.print(_claims_table(planned))
     _print_scatter(planned, console)
     _print_others(planned, console)
     console.print(_costs_table(planned))
+    if len(spec.every_seed) > len(spec.first_seeds):
+        evaluations, seconds = evaluations_of(planned.stages_at_most), seconds_of(planned.stages_at_most)
+        text = f"{len(spec.every_seed)} seeds for every row, which claims that stay open ask for, take "
+        time = f", {_duration(seconds)}" if seconds is not None else ""
+        _say(console, f"{text}{_number(evaluations)} network evaluations{time}.")
     _print_speeds(planned, console)
 
 
@@ -94,7 +101,9 @@ def _print_others(planned: Planned, console: Console) -> None:
 def _costs_table(planned: Planned) -> Any:
     from rich.table import Table
 
-    table = Table(title="Costs, over all seeds", title_justify="left")
+    several = len(planned.spec.every_seed) > len(planned.spec.first_seeds)
+    over = f"the first {len(planned.spec.first_seeds)} seeds of every row" if several else "all seeds"
+    table = Table(title=f"Costs, over {over}", title_justify="left")
     table.add_column("stage")
     for heading in ("jobs", "images", "network evaluations", "time, one job at a time"):
         table.add_column(heading, justify="right")
@@ -104,7 +113,9 @@ def _costs_table(planned: Planned) -> Any:
         table.add_row(stage.name, f"{stage.jobs:,}", images, evaluations, _duration(stage.seconds))
     table.add_section()
     jobs = sum(stage.jobs for stage in planned.stages)
-    table.add_row("in all", f"{jobs:,}", "", _number(planned.evaluations), _duration(planned.seconds))
+    table.add_row(
+        "in all", f"{jobs:,}", "", _number(evaluations_of(planned.stages)), _duration(seconds_of(planned.stages))
+    )
     return table
 
 
@@ -116,7 +127,7 @@ def _print_speeds(planned: Planned, console: Console) -> None:
     if planned.without_speed:
         rows = ", ".join(planned.without_speed)
         _say(console, f"No time for the trainings of {rows}: no record has the same networks.")
-    if planned.evaluations is None:
+    if evaluations_of(planned.stages) is None:
         _say(console, f"{UNKNOWN}: a length is in epochs; --images says of how many training images.")
 
 

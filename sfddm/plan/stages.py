@@ -33,12 +33,12 @@ class Stage:
     rates: tuple[Rate, ...] = ()
 
 
-def stages_of(spec: Spec, costs: Costs, records: Sequence[Record]) -> list[Stage]:
-    """Return the stages in the order of a run; what a spec does not ask for is left out.
+def stages_of(spec: Spec, costs: Costs, records: Sequence[Record], seeds: int) -> list[Stage]:
+    """Return the stages in the order of a run with so many seeds; what a spec does not ask for is left out.
 
     Not counted are further measurements, such as interpolations, and the features of the reference.
     """
-    seeds, stages = len(spec.seeds), [_training("train", [costs.teacher], len(spec.seeds), records)]
+    stages = [_training("train", [costs.teacher], seeds, records)]
     of_teacher = sampling_rate(records, costs.teacher.networks)
     if costs.pairs and spec.pairs:
         images = spec.pairs.count * seeds
@@ -54,6 +54,21 @@ def stages_of(spec: Spec, costs: Costs, records: Sequence[Record]) -> list[Stage
     stages.append(_evaluating("sample", len(rows) * seeds, images, work))
     scored = len(extractors_of(spec))
     return [*stages, Stage("evaluate", len(rows) * seeds * scored, images * scored, None)]
+
+
+def evaluations_of(stages: Sequence[Stage]) -> float | None:
+    """Return the network evaluations of all stages; None where the length of a training is not known."""
+    return _sum([stage.evaluations for stage in stages if stage.name != "evaluate"])
+
+
+def seconds_of(stages: Sequence[Stage]) -> float | None:
+    """Return the seconds of all stages but the scores, whose speed no record tells; None where another's is unknown."""
+    return _sum([stage.seconds for stage in stages if stage.name != "evaluate"])
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
 
 
 def unrecorded(costs: Costs, records: Sequence[Record]) -> list[str]:

@@ -15,6 +15,7 @@ from sfddm.report.pictures import Images
 from sfddm.report.points import are_points
 from sfddm.results.costs import Card, Sampling
 from sfddm.results.files import read_arrays, read_result, write_result
+from sfddm.results.further_seed import FurtherSeed, seeds_of_rows
 from sfddm.results.index_set import FoundIndexSet
 from sfddm.results.measurements import Audit, Freedom, Interpolation, Measured
 from sfddm.results.rows import (
@@ -32,6 +33,7 @@ from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_file
 from sfddm.spec.experiment import Spec
 from sfddm.spec.facts import row_facts, row_of
+from sfddm.spec.seeds import SeedsUntilDecided
 
 #: Images, points and interpolated paths of each row that are kept for the report.
 KEPT_IMAGES, KEPT_POINTS, KEPT_PATHS = 64, 1024, 2
@@ -63,12 +65,31 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
     Raises:
         SfddmError: a file of the run is missing or broken, or a figure is not finite; nothing is written.
     """
-    found = _Gathered()
-    for seed in spec.seeds:
+    collected, kept = gather(spec, runs, len(spec.every_seed))
+    # The samples go first: whoever finds metrics.json finds its samples too.
+    with atomic_file(out / "samples.npz") as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **kept)  # type: ignore[arg-type]
+    write_result(out / "metrics.json", collected)
+
+
+def gather(spec: Spec, runs: Path, most: int) -> tuple[Collected, dict[str, Images]]:
+    """Return what was measured, and the images that the report shows, by name.
+
+    Args:
+        spec: the experiment.
+        runs: its folder.
+        most: of rows whose number of seeds the run decides, at most so many seeds.
+
+    Raises:
+        SfddmError: a file of the run is missing or broken, or a figure is not finite.
+    """
+    found, seeds = _Gathered(), _seeds_of_rows(spec, runs, most)
+    for seed in sorted(set().union(*seeds.values())):
         teacher = read_result(runs / f"seed-{seed}" / "teacher" / "model" / "card.json", Card, "train")
         found.cards.append(teacher)
         for row, steps in spec.rows():
-            _gather_row(spec, runs / f"seed-{seed}" / row, row_of(spec, row, steps, seed), teacher, found)
+            if seed in seeds[row]:
+                _gather_row(spec, runs / f"seed-{seed}" / row, row_of(spec, row, steps, seed), teacher, found)
     found.kept[REAL] = _kept(open_store(runs / "data" / spec.evaluation.reference_split).images)
     further, facts = spec.evaluation.extractors[1:], {"experiment": spec.name, "method": REAL, "role": "real"}
     places = [runs / "reference", *(runs / "reference" / extractor for extractor in further)]
@@ -83,10 +104,19 @@ def collect(spec: Spec, runs: Path, out: Path) -> None:
         classes=tuple(found.classes),
         provenance=_provenance(spec, found.cards),
     )
-    # The samples go first: whoever finds metrics.json finds its samples too.
-    with atomic_file(out / "samples.npz") as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **found.kept)  # type: ignore[arg-type]
-    write_result(out / "metrics.json", collected)
+    return collected, found.kept
+
+
+def _seeds_of_rows(spec: Spec, runs: Path, most: int) -> dict[str, tuple[int, ...]]:
+    """Return the training seeds of each row: the spec's, or as many as were decided on, at most ``most``."""
+    if not isinstance(spec.seeds, SeedsUntilDecided):
+        return dict.fromkeys(spec.methods, spec.seeds)
+    decisions: list[FurtherSeed] = []
+    for count in range(spec.seeds.at_least, most):
+        decisions.append(read_result(runs / "seeds" / f"after-{count}.json", FurtherSeed, "further-seed"))
+        if not decisions[-1].rows:
+            break
+    return seeds_of_rows(spec.methods, spec.seeds.at_least, decisions)
 
 
 def _gather_row(spec: Spec, folder: Path, whose: RowOf, teacher: Card, found: _Gathered) -> None:

@@ -35,7 +35,7 @@ def costs_beside_quality(content: Content, part: Collected) -> dict[str, Any]:
     return {
         "title": part.provenance.title,
         "hardware": part.provenance.hardware,
-        "seeds": len(part.seeds),
+        "seeds": part.training_seeds if len(part.seeds) > 1 else None,
         "heading": table.style.heading,
         "label": " / ".join(table.groups[place].label for place in places),
         "plots": [(steps, svg) for steps, svg in plots if svg is not None],

@@ -50,4 +50,4 @@ def _basis(part: Collected) -> str:
     """Say how much stands behind each figure of an experiment."""
     images = part.provenance.spec.get("evaluation", {}).get("samples")
     behind = [f"{images:,} generated images a figure"] if isinstance(images, int) else []
-    return ", ".join([*behind, "one training seed" if len(part.seeds) == 1 else f"{len(part.seeds)} training seeds"])
+    return ", ".join([*behind, part.training_seeds])

@@ -156,8 +156,7 @@ def intervals_of(part: Collected) -> str:
     confidence = f"{part.provenance.confidence:.0%}".replace("%", " %")
     if len(part.seeds) > 1:
         return (
-            f"mean over {len(part.seeds)} training seeds; intervals ({confidence}, Student's t) cover "
-            "the spread between trainings"
+            f"mean over {part.training_seeds}; intervals ({confidence}, Student's t) cover the spread between trainings"
         )
     return (
         f"one training seed; intervals ({confidence}) are those of the score itself, as its protocol "

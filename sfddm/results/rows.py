@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
@@ -152,6 +153,11 @@ class Provenance:
         return float(self.spec.get("evaluation", {}).get("confidence", 0.95))
 
     @property
+    def until_decided(self) -> bool:
+        """Whether the run decided on the number of training seeds, row by row."""
+        return isinstance(self.spec.get("seeds"), dict)
+
+    @property
     def extractors(self) -> tuple[str, ...]:
         """The extractors that the spec states, the main one first; none where it states none."""
         evaluation = self.spec.get("evaluation", {})
@@ -186,6 +192,16 @@ class Collected:
     def seeds(self) -> tuple[int, ...]:
         """The training seeds, increasing."""
         return tuple(sorted({row.seed for row in self.rows if row.seed is not None}))
+
+    @property
+    def training_seeds(self) -> str:
+        """How many training seeds the rows have, in words."""
+        seeds = {(row.method, row.seed) for row in self.rows if row.seed is not None}
+        counts = sorted(set(Counter(method for method, _ in seeds).values()))
+        if counts == [1]:
+            return "one training seed"
+        text = f"{' to '.join(str(count) for count in dict.fromkeys([counts[0], counts[-1]]))} training seeds"
+        return f"{text}, as many as the claims on a row needed" if self.provenance.until_decided else text
 
     @property
     def at_largest_budgets(self) -> Collected:

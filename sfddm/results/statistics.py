@@ -1,16 +1,19 @@
 """Means over training seeds, differences of two figures, and the interval of each: Student's t.
 
 With several seeds an interval covers what differs between trainings. With one seed it is the score's own, which covers
-the generated sample and no other training, so that the interval of a difference is widened by a measured factor.
+the generated sample and no other training, so that the interval of a difference is widened by a measured factor. Where
+the run decided how many seeds to train, an interval of a difference holds at every number of them: sequential.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import hypot
+from math import hypot, inf
 from statistics import fmean, stdev
 from typing import Protocol
+
+from sfddm.results import sequential
 
 
 class Bounded(Protocol):
@@ -42,6 +45,7 @@ class Difference(Estimate):
         degrees: of freedom of the Student's t behind the interval.
         confidence: of the interval, in (0, 1).
         widened: the factor for a single training that is in the interval, 1 where there is none.
+        anytime: whether the interval holds at every number of seeds at once, so that one could stop at will.
     """
 
     seeds: int
@@ -49,6 +53,7 @@ class Difference(Estimate):
     degrees: int
     confidence: float
     widened: float = 1.0
+    anytime: bool = False
 
     @property
     def side(self) -> int:
@@ -64,16 +69,31 @@ class Difference(Estimate):
             return None
         return self.value - self.low if self.value > 0 else self.high - self.value
 
+    def quantile(self, seeds: int) -> float:
+        """Return how many standard errors an interval like this one would reach with ``seeds`` seeds, at least 2."""
+        if self.anytime:
+            return sequential.critical_t(seeds, self.confidence)
+        return t_quantile(seeds - 1, self.confidence)
+
+    @property
+    def error(self) -> float | None:
+        """The standard error of the value; None where there is no interval."""
+        if self.reach is None:
+            return None
+        quantile = self.quantile(self.seeds) if self.anytime else t_quantile(self.degrees, self.confidence)
+        return self.reach / quantile
+
     @property
     def p_value(self) -> float | None:
         """The two-sided p-value of "no difference", in [0, 1]; None where there is no interval."""
         from scipy.special import stdtr
 
-        if self.reach is None:
+        if self.error is None:
             return None
-        if self.reach <= 0:
-            return float(self.value == 0)
-        return float(2 * stdtr(self.degrees, -abs(self.value) / self.reach * t_quantile(self.degrees, self.confidence)))
+        if self.value == 0:
+            return 1.0
+        t = abs(self.value) / self.error if self.error > 0 else inf
+        return sequential.p_value(t, self.seeds) if self.anytime else float(2 * stdtr(self.degrees, -t))
 
     def minus(self, offset: float) -> Difference:
         """Return the difference with ``offset`` taken off the value and off both ends."""
@@ -85,7 +105,7 @@ class Difference(Estimate):
             return f"{self.value:+.4g}, without an interval"
         text = f"difference {self.value:+.4g} [{self.low:+.4g}, {self.high:+.4g}]"
         if self.seeds > 1:
-            return f"paired {text}"
+            return f"paired {text}{', at any number of seeds' if self.anytime else ''}"
         return f"{text}, widened {self.widened:.2g} times for a single training" if self.widened != 1 else text
 
 
@@ -107,12 +127,15 @@ def mean_over_seeds(figures: Sequence[Bounded], confidence: float) -> Estimate:
     """
     if len(figures) == 1:
         return Estimate(figures[0].value, figures[0].low, figures[0].high)
-    return _t_interval([figure.value for figure in figures], confidence)
+    values = [figure.value for figure in figures]
+    return _interval(values, t_quantile(len(values) - 1, confidence))
 
 
-def _t_interval(values: Sequence[float], confidence: float) -> Estimate:
+def _interval(values: Sequence[float], quantile: float) -> Estimate:
     mean = fmean(values)
-    half = t_quantile(len(values) - 1, confidence) * stdev(values) / len(values) ** 0.5
+    if quantile == inf:
+        return Estimate(mean, None, None)
+    half = quantile * stdev(values) / len(values) ** 0.5
     return Estimate(mean, mean - half, mean + half)
 
 
@@ -123,12 +146,14 @@ def difference(
     offset: float = 0.0,
     single: float = 1.0,
     degrees: int = 9,
+    *,
+    anytime: bool = False,
 ) -> Difference:
     """Return left - scale * right - offset with an interval.
 
-    Several seeds: Student's t over the differences of each seed. One seed: the root of the summed squares of the two
-    scores' own intervals, ``single`` times as wide. The two share the sampling noise, so that they move together, and
-    this is on the large side.
+    Several seeds: Student's t over the differences of each seed, or a confidence sequence. One seed: the root of the
+    summed squares of the two scores' own intervals, ``single`` times as wide. The two share the sampling noise, so that
+    they move together, and this is on the large side.
 
     Args:
         pairs: (left, right) of each seed, at least one.
@@ -137,12 +162,14 @@ def difference(
         offset: in the figures' unit.
         single: how many times wider the interval of a single training must be, at least 1.
         degrees: of freedom of the Student's t behind the intervals of the scores.
+        anytime: whether the number of seeds was decided on the way.
     """
     values = [left.value - scale * right.value - offset for left, right in pairs]
     equal = not any(values)
     if len(values) > 1:
-        mean = _t_interval(values, confidence)
-        return Difference(mean.value, mean.low, mean.high, len(values), equal, len(values) - 1, confidence)
+        found = Difference(0.0, None, None, len(values), equal, len(values) - 1, confidence, anytime=anytime)
+        mean = _interval(values, found.quantile(len(values)))
+        return replace(found, value=mean.value, low=mean.low, high=mean.high)
     left, right = pairs[0]
     low = high = None
     if left.low is not None and right.high is not None and left.high is not None and right.low is not None:

@@ -27,6 +27,7 @@ from sfddm.runtime.files import digest_of
 from sfddm.runtime.strict import Strict, describe
 from sfddm.sampling.spec import PairsSpec
 from sfddm.spec.budgets import at_each_budget
+from sfddm.spec.seeds import Seeds, SeedsUntilDecided
 from sfddm.training.spec import TeacherSpec
 
 
@@ -59,7 +60,7 @@ class Spec(Strict):
     budgets: Budgets | None = None
     steps: Annotated[tuple[StepCount, ...], Field(min_length=1)]
     methods: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")], SerializeAsAny[MethodOptions]]
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    seeds: Seeds = (0,)
     evaluation: EvaluationSpec
 
     @field_validator("methods", mode="wrap")
@@ -143,6 +144,16 @@ class Spec(Strict):
             values = ((key, getattr(options, key)) for key in type(options).model_fields)
             found += [(f"methods.{row}.{key}", value) for key, value in values if isinstance(value, TrainingOptions)]
         return found
+
+    @property
+    def first_seeds(self) -> tuple[int, ...]:
+        """The training seeds of every row."""
+        return tuple(range(self.seeds.at_least)) if isinstance(self.seeds, SeedsUntilDecided) else self.seeds
+
+    @property
+    def every_seed(self) -> tuple[int, ...]:
+        """The training seeds that a row may have: more than the first where the run decides on them."""
+        return tuple(range(self.seeds.at_most)) if isinstance(self.seeds, SeedsUntilDecided) else self.seeds
 
     def method(self, row: str) -> Method:
         """Return the method behind a row of the table.

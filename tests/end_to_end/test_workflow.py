@@ -41,6 +41,7 @@ case $verb in
     echo images > "$out"; echo labels > "${out%samples.npy}labels.npy"
     echo "OMP_NUM_THREADS=$OMP_NUM_THREADS spin $GOMP_SPINCOUNT" > "${out%.npy}.json" ;;
   evaluate) echo score > "$out" ;;
+  further-seed) . ./open.sh; echo '{"experiment": "smoke", '"$decided}" > "$out" ;;
   measure) echo figures > "$out"; echo arrays > "${out%.json}.npz" ;;
   collect) mkdir -p "$out"; cat "${given[1]}" > "$out/metrics.json"; echo images > "$out/samples.npz" ;;
   properties) echo outcomes > "$out" ;;
@@ -226,6 +227,29 @@ def test_students_that_share_the_work_are_jobs_of_their_own_and_one_job_samples_
     sampled = {option(call, "method"): call for call in calls if call[0] == "sample"}
     together = [sampled["one-to-many"][i + 1] for i, word in enumerate(sampled["one-to-many"]) if word == "--model"]
     assert together == [f"{seed}/one-to-many/fold-4.range-{i}" for i in range(3)]
+
+
+def test_rows_with_an_open_claim_are_trained_with_one_more_seed_at_a_time(tmp_path: Path) -> None:
+    """Of two to four seeds: after two, sfddm and ddim are open; after three, sfddm alone; then the run ends."""
+    checkout = Checkout(tmp_path)
+    checkout.edit("params/smoke.yaml", "steps: [4, 2]", "steps: [4]\nseeds: {at_least: 2, at_most: 4}")
+    (tmp_path / "open.sh").write_text(
+        """case $out in
+          *after-2.json) decided='"seeds": 2, "rows": {"sfddm": ["a"], "ddim": ["a"]}' ;;
+          *) decided='"seeds": 3, "rows": {"sfddm": ["a"]}' ;;
+        esac"""
+    )
+    done = checkout.run("snakemake", "--cores", "2", "reports/table.html")
+    assert done.returncode == 0, done.stderr
+    calls = checkout.calls()
+    seeds = Counter(Path(option(call, "out")).parents[1].name for call in calls if call[0] == "sample")
+    assert seeds == {"teacher": 2, "progressive": 2, "ddim": 3, "sfddm": 4}
+    trained = Counter(option(call, "seed") for call in calls if call[0] == "distill")
+    assert trained == {"0": 2, "1": 2, "2": 1, "3": 1}
+    verbs = [call[0] for call in calls]
+    assert verbs.count("further-seed") == 2
+    assert verbs.index("collect") > max(place for place, verb in enumerate(verbs) if verb == "evaluate")
+    assert checkout.planned() == {}
 
 
 def test_experiments_may_be_named_on_the_command_line(finished: Checkout) -> None:

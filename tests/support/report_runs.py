@@ -91,7 +91,7 @@ def put_images(path: Path, count: int, seed: int, channels: int = 1) -> None:
 def make_runs(spec: Spec, runs: Path, values: dict[tuple[str, int, int], float] | None = None) -> Path:
     """Write a run whose distances are ``values[row, steps, seed]``, or made up where not given."""
     protocol = {"extractor": "test", "reference": {"images": 1797}, "generated_images": 100}
-    for seed in spec.seeds:
+    for seed in spec.every_seed:
         folder = runs / f"seed-{seed}"
         put_json(folder / "teacher" / "model" / "card.json", card(1000, (1, 0)))
         for row, steps in spec.rows():

@@ -3,13 +3,7 @@
 
 rule collect:
     input:
-        data=f"{RUN}/data",
-        floor=reference_files,
-        models=all_models,
-        images=lambda wildcards: row_files(wildcards, "samples.npy"),
-        costs=lambda wildcards: row_files(wildcards, "samples.json"),
-        scores=score_files,
-        measurements=measured_files,
+        unpack(collected_files),
     output:
         metrics=f"{RUN}/collected/metrics.json",
         samples=f"{RUN}/collected/samples.npz",
@@ -24,10 +18,36 @@ rule collect:
     params:
         spec=whole_spec,
         code=code_of("sfddm.report.collect"),
-        runs=subpath(input.data, parent=True),
+        runs=RUN,
         out=subpath(output.metrics, parent=True),
     shell:
         "sfddm collect params/{wildcards.experiment}.yaml --runs {params.runs} --out {params.out} 2>&1 | tee -i {log}"
+
+
+checkpoint further_seed:
+    input:
+        unpack(collected_files),
+        claims=claims_files(),
+    output:
+        f"{RUN}/seeds/after-{{seeds}}.json",
+    log:
+        "reports/logs/{experiment}/further-seed-{seeds}.log",
+    benchmark:
+        "reports/benchmarks/{experiment}/further-seed-{seeds}.tsv"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=1000,
+    params:
+        spec=whole_spec,
+        code=code_of(
+            "sfddm.report.further_seed",
+            files=(ROOT / "claims" / "between_trainings.json",),
+        ),
+        runs=RUN,
+    shell:
+        "sfddm further-seed params/{wildcards.experiment}.yaml --runs {params.runs} --seeds {wildcards.seeds}"
+        " --out {output} 2>&1 | tee -i {log}"
 
 
 rule properties:

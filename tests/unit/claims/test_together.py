@@ -18,7 +18,7 @@ from sfddm.claims.single_training import UNMEASURED, single_training_factor
 from sfddm.claims.together import holm
 from sfddm.results.metrics import read_metrics
 from sfddm.results.rows import Row
-from sfddm.results.statistics import Estimate, difference
+from sfddm.results.statistics import Estimate, difference, t_quantile
 
 RECORD = Path(__file__).parents[3] / "reports" / "records" / "digits-study-cpu"
 
@@ -78,9 +78,13 @@ def test_extractors_must_agree(values: dict[str, float], word: str) -> None:
 
 def test_power_says_how_many_seeds_would_decide() -> None:
     """So many seeds see the difference in at least 0.8 of simulated t tests, one fewer in less."""
+
+    def students(seeds: int) -> float:
+        return t_quantile(seeds - 1, 0.95)
+
     generator = np.random.default_rng(0)
     for size in (0.5, 1.0, 2.0):
-        seeds = seeds_for(size, 1.0, 0.95)
+        seeds = seeds_for(size, 1.0, students)
         assert seeds is not None
 
         def seen(count: int, size: float = size) -> float:
@@ -89,7 +93,7 @@ def test_power_says_how_many_seeds_would_decide() -> None:
 
         assert seen(seeds) > 0.79
         assert seen(seeds - 1) < 0.81
-    assert seeds_for(1e-6, 1.0, 0.95) is None
+    assert seeds_for(1e-6, 1.0, students) is None
 
 
 def test_power_is_told_where_nothing_was_decided() -> None:

@@ -17,6 +17,7 @@ from sfddm.plan.decidable import decidable
 from sfddm.plan.planned import Planned, plan_of
 from sfddm.plan.power import smallest_difference
 from sfddm.plan.records import read_records
+from sfddm.plan.stages import evaluations_of, seconds_of
 from sfddm.results.metrics import read_metrics
 from sfddm.runtime.errors import SfddmError
 from sfddm.spec.load import load_spec
@@ -24,7 +25,7 @@ from sfddm.spec.load import load_spec
 RECORDS = Path("reports/records")
 
 
-def seconds_of(planned: Planned, stage: str) -> float:
+def seconds_in(planned: Planned, stage: str) -> float:
     seconds = next(one.seconds for one in planned.stages if one.name == stage)
     assert seconds is not None
     return seconds
@@ -39,16 +40,16 @@ def test_hours_at_another_records_speed_are_those_that_the_run_took(tmp_path: Pa
     teacher = took["teacher", 64]
     students = sum(took[key] for key in took if key[0].startswith("sfddm")) + took["progressive", 4]  # all its folds
     sampling = sum(1797 * row.sample_seconds_per_image for row in rows)
-    assert seconds_of(planned, "train") == pytest.approx(teacher, rel=0.3)
-    assert seconds_of(planned, "distill") == pytest.approx(students, rel=0.3)
-    assert seconds_of(planned, "sample") == pytest.approx(sampling, rel=0.3)
+    assert seconds_in(planned, "train") == pytest.approx(teacher, rel=0.3)
+    assert seconds_in(planned, "distill") == pytest.approx(students, rel=0.3)
+    assert seconds_in(planned, "sample") == pytest.approx(sampling, rel=0.3)
     assert {rate.record for stage in planned.stages for rate in stage.rates} == {"digits-study-cpu"}
 
 
 def test_another_network_has_no_hours() -> None:
     planned = plan_of(load_spec("cifar10"), stored=50_000)
-    assert planned.seconds is None
-    assert planned.evaluations is not None
+    assert seconds_of(planned.stages) is None
+    assert evaluations_of(planned.stages) is not None
     assert set(planned.without_speed) >= {"teacher", "sfddm"}
 
 

@@ -22,30 +22,44 @@ confidence sequence. With A = sum (x_i - mean)^2 and K = ((1 + n g) / alpha^2)^(
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp, log, sqrt
-from statistics import fmean
-
-from sfddm.results.statistics import Estimate
+from math import exp, inf, log, sqrt
 
 #: g, the variance of effect sizes before any seed is seen. At 8 the interval is 4, 2.1 and 1.8 times as wide as
 #: Student's with 3, 4 and 10 seeds; a smaller g gives no interval at 3, a larger one a wider one at 10.
 EFFECT_VARIANCE = 8.0
 
 
-def confidence_sequence(
-    values: Sequence[float], confidence: float, effect_variance: float = EFFECT_VARIANCE
-) -> list[Estimate]:
-    """Return the mean of the first n values with its interval, for n = 1, 2, ...; Robbins, Lai, Wang & Ramdas, above.
+def critical_t(count: int, confidence: float, effect_variance: float = EFFECT_VARIANCE) -> float:
+    """Return how many standard errors the interval after ``count`` values reaches to each side of their mean.
 
-    All intervals cover the mean at once with at least the given probability, where the values are independent draws
-    from one normal distribution. The smallest numbers of values have none: ``low`` and ``high`` are None.
+    All these intervals cover the mean at once with at least the given probability, where the values are independent
+    draws from one normal distribution: Robbins, Lai, Wang & Ramdas, above. Infinite where ``count`` is too small for
+    an interval. For Student's interval, which covers at one ``count``, it is 4.303 at 3 values and 0.95.
 
     Args:
-        values: (N,) of each seed, for example paired differences, in the order in which they are looked at.
+        count: n, values looked at, at least 1.
         confidence: in (0, 1).
         effect_variance: g, positive; chosen before the values are seen.
     """
-    return [_interval(values[:count], confidence, effect_variance) for count in range(1, len(values) + 1)]
+    growth = 1 + count * effect_variance
+    bound = exp((log(growth) - 2 * log(1 - confidence)) / count)  # K
+    return inf if bound >= growth else sqrt((count - 1) * (bound - 1) / (1 - bound / growth))
+
+
+def p_value(t: float, count: int, effect_variance: float = EFFECT_VARIANCE) -> float:
+    """Return the level at which the interval after ``count`` values, ``t`` standard errors from 0, just reaches 0.
+
+    It is the inverse of ``critical_t``, at most 1; the chance that it is ever below a level is at most that level.
+
+    Args:
+        t: the mean over its standard error; infinite where all values are equal.
+        count: n, at least 2.
+        effect_variance: g, positive.
+    """
+    growth = 1 + count * effect_variance
+    ratio = t * t / (count - 1)  # n mean^2 / A
+    bound = growth if ratio == inf else (1 + ratio) / (1 + ratio / growth)  # K
+    return min(1.0, exp(log(growth) / 2 - count / 2 * log(bound)))
 
 
 def evidence(values: Sequence[float], mean: float, effect_variance: float = EFFECT_VARIANCE) -> float:
@@ -59,14 +73,3 @@ def evidence(values: Sequence[float], mean: float, effect_variance: float = EFFE
         return 1.0
     share = min(1.0, sum(moved) ** 2 / (count * squares))  # S^2 / (n V), in [0, 1]: 1 where all are equal
     return exp(-log(growth) / 2 - count / 2 * log(1 - share * (1 - 1 / growth)))
-
-
-def _interval(values: Sequence[float], confidence: float, effect_variance: float) -> Estimate:
-    count, mean = len(values), fmean(values)
-    growth = 1 + count * effect_variance
-    bound = exp((log(growth) - 2 * log(1 - confidence)) / count)  # K
-    if bound >= growth:
-        return Estimate(mean, None, None)
-    spread = sum((value - mean) ** 2 for value in values)
-    half = sqrt(spread * (bound - 1) / (1 - bound / growth) / count)
-    return Estimate(mean, mean - half, mean + half)

@@ -32,11 +32,18 @@ def judged_together(cells: Sequence[Cell]) -> list[Cell]:
             continue
         level = min(1 - (cells[i].confidence or 0.95) for i in family)
         rejected = holm([cells[i].p_value or 0.0 for i in family], level)
+        left = rejected.count(False)
         for i, still in zip(family, rejected, strict=True):
             if not still and cells[i].verdict in DECIDED:
-                because = f"{cells[i].because}; decided alone, but not among {len(family)} comparisons together (Holm)"
-                kept[i] = replace(cells[i], verdict="inconclusive", because=because)
+                kept[i] = _undecided(cells[i], len(family), level / left)
     return kept
+
+
+def _undecided(cell: Cell, comparisons: int, needed: float) -> Cell:
+    """Return a cell that is decided alone as inconclusive; ``needed`` is the p-value that would decide it."""
+    because = f"{cell.because}; decided alone, but not among {comparisons} comparisons together (Holm)"
+    power = f"a p-value of {needed:.2g} would decide it beside the others, this one's is {cell.p_value:.2g}"
+    return replace(cell, verdict="inconclusive", because=because, turns="", power=power)
 
 
 def over_extractors(cells: Sequence[Cell]) -> list[Cell]:

@@ -51,7 +51,12 @@ def test_a_comparison_that_is_decided_alone_may_not_be_among_many() -> None:
     assert judge(rows(1)).verdict == "reproduced"
     many = judge([row for steps in range(1, 11) for row in rows(steps)])
     assert many.verdict == "inconclusive"
-    assert "not among 10 comparisons together" in many.cells[0].because
+    cell = many.cells[0]
+    assert "not among 10 comparisons together" in cell.because
+    assert cell.p_value is not None
+    assert 0.005 < cell.p_value < 0.05
+    assert f"a p-value of 0.005 would decide it beside the others, this one's is {cell.p_value:.2g}" in cell.power
+    assert cell.turns == ""
 
 
 @pytest.mark.parametrize(

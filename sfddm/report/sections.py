@@ -13,6 +13,7 @@ from typing import Any
 from sfddm.report.ablations import SENSES
 from sfddm.report.agreement import agreement_of
 from sfddm.report.audits import audit_of
+from sfddm.report.beside import beside_each_other
 from sfddm.report.budget_plot import budget_plot
 from sfddm.report.budgets import Control, Curve
 from sfddm.report.classes import classes_of
@@ -143,7 +144,9 @@ def budgets(content: Content) -> Section | None:
         plots = [(steps, budget_plot(one, steps, some, table, content.slots)) for steps, some in one.blocks]
         legend = [entry for entry in content.legend if entry[3] in shown]
         hollow = any(curve.method not in content.slots for curve in curves)
-        parts.append({"table": one, "plots": plots, "legend": legend, "hollow": hollow})
+        (part,) = (part for part in content.collected if part.provenance.experiment == one.experiment)
+        beside = beside_each_other(part.of_main_extractor, one.metric, content.variants)
+        parts.append({"table": one, "plots": plots, "legend": legend, "hollow": hollow, "beside": beside})
     lines = [(line.title, "dashed") for line in table.references]
     lines += [(line.title, "dotted") for line in table.baselines]
     values = {"parts": parts, "lines": lines, "senses": SENSES, "covers": content.intervals}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sfddm.report.budgets import BudgetTable, Control, Curve
 from sfddm.report.formats import count_text
-from sfddm.report.plots import MARKERS, PAPER, SERIES, bars, draw_references, dress_figures, inline_plot
+from sfddm.report.plots import MARKERS, PAPER, SERIES, bars, draw_references, dress_figures, inline_plot, name_point
 from sfddm.report.tables import MetricTable
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ def _draw_curve(axes: Axes, curve: Curve, aside: float, slots: Mapping[str, int]
         capsize=2.5,
         zorder=3,
     )
+    for point in curve.points:
+        name_point(axes, point.images * aside, point.number.value, f"{count_text(point.images)} images, {point.number}")
 
 
 def _dress(axes: Axes, images: Sequence[int]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sfddm.report.formats import count_text
-from sfddm.report.plots import MARKERS, PAPER, SERIES, bars, draw_references, dress_figures, inline_plot
+from sfddm.report.plots import MARKERS, PAPER, SERIES, bars, draw_references, dress_figures, inline_plot, name_point
 from sfddm.report.tables import MetricTable
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def _point(axes: Axes, cost: Any, x: float, slots: Mapping[str, int], methods: M
         capsize=1.5 if variant else 2.5,
         zorder=3 if variant else 4,
     )
+    name_point(axes, x, cost.value, f"{cost.title}: {cost.text} {cost.interval}".rstrip())
 
 
 def _ticks(axes: Axes, left: float, values: Sequence[float]) -> None:

@@ -49,8 +49,8 @@ def costs_of(frame: pd.DataFrame, means: pd.DataFrame, metric: str) -> list[list
     """Return the costs of an experiment's rows in groups: the teacher's, then one for each number of steps.
 
     Each is a named tuple: method, title, role, steps; ``COSTS`` as means over the seeds, None where nothing was
-    recorded; step_seconds and step_flops, for one step and one image; and value, low, high, text of the metric, None
-    without it.
+    recorded; step_seconds and step_flops, for one step and one image; and value, low, high, text, interval of the
+    metric, None without it.
 
     Args:
         frame, means: of the experiment.
@@ -63,7 +63,7 @@ def costs_of(frame: pd.DataFrame, means: pd.DataFrame, metric: str) -> list[list
     costs["step_seconds"] = costs.sample_seconds_per_image / costs.steps
     costs["step_flops"] = costs.flops_per_evaluation * costs.nfe / costs.steps
     figures = means[means.metric == metric].set_index(rows)
-    costs = costs.join(figures[["value", "low", "high", "text"]], on=rows)
+    costs = costs.join(figures[["value", "low", "high", "text", "interval"]], on=rows)
     students = costs.steps.where(costs.role != "teacher")
     return [lines_of(group) for _, group in in_reading_order(costs).groupby(students, sort=False, dropna=False)]
 

@@ -17,6 +17,8 @@ from sfddm.results.styles import MetricStyle
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+#: What the identifier of a mark begins with whose rest is its title.
+_NAMED = "named: "
 #: One marker for each series colour of the style sheet: matplotlib's code, and a character for the legend.
 MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("P", "✚"), ("X", "✖"), ("p", "⬟"))
 
@@ -106,6 +108,13 @@ def _draw_methods(axes: Axes, table: MetricTable, index: int, slots: Mapping[str
             capsize=2.5,
             zorder=3,
         )
+        for x, cell in zip(steps, cells, strict=True):
+            name_point(axes, x, cell.value, f"{line.title}, {cell.steps} steps: {cell.text} {cell.interval}")
+
+
+def name_point(axes: Axes, x: float, y: float, words: str) -> None:
+    """Let a point say ``words`` to whoever points at it: an unseen mark, which ``inline_plot`` gives a title."""
+    axes.plot([x], [y], marker="o", markersize=11, alpha=0, linestyle="none", zorder=9, gid=f"{_NAMED}{words}")
 
 
 def bars(cells: Sequence[Any]) -> NDArray[np.float64]:
@@ -174,6 +183,7 @@ def _inline(svg: str, name: str, description: str) -> str:
     body = svg[svg.index(">") + 1 :]
     # Its style sheet speaks of "*": on a page, of everything. The plot itself inherits the same from its root.
     body = re.sub(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>", "", body, count=1, flags=re.DOTALL)
+    body = re.sub(rf'<g id="{_NAMED}([^"]*)">', r"<g><title>\1</title>", body)
     prefix = re.sub(r"[^a-z0-9-]", "-", name)
     body = re.sub(r'\bid="([^"]*)"', rf'id="{prefix}-\1"', body)
     body = re.sub(r'xlink:href="#([^"]*)"', rf'href="#{prefix}-\1"', body)

@@ -4,6 +4,7 @@ Skipped without chromium.
 """
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,25 @@ def test_sorting_goes_by_the_figures_and_comes_back(report: Path, browser: Brows
     assert browser.run(ORDER) == original
 
 
+@pytest.mark.parametrize("section", ["distances", "costs"])
+def test_a_point_of_a_plot_tells_its_figure_and_interval(report: Path, browser: Browser, section: str) -> None:
+    """What lies on top at each named point is that point, whose title the browser shows to who points at it."""
+    browser.open(report / "table.html", scripts=False)
+    told = browser.run(
+        f"""[...document.querySelectorAll('#{section} svg g > title')].map(title => {{
+          title.parentElement.scrollIntoView({{ block: 'center', behavior: 'instant' }});
+          const box = title.parentElement.getBoundingClientRect();
+          const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+          return [title.textContent, top.closest('g:has(> title)')?.firstElementChild.textContent];
+        }})"""
+    )
+    assert len(told) >= 5
+    # Points that nearly lie on each other cover each other; most must be free.
+    assert sum(own == seen for own, seen in told) > 0.6 * len(told), told
+    figures = [own for own, _ in told]
+    assert any(re.fullmatch(r"iPNDM.*: 55\.50 \[.*, .*\]", one) for one in figures), figures
+
+
 def choose(browser: Browser, name: str, value: str) -> None:
     browser.run(
         f"(() => {{ const one = document.querySelector('.choices [name={name}]'); one.value = '{value}';"
@@ -119,7 +139,7 @@ def test_filters_by_method_steps_metric_and_seed(report: Path, browser: Browser)
 def test_pointing_at_a_figure_tells_its_interval_and_seeds(report: Path, browser: Browser) -> None:
     browser.open(report / "table.html")
     cell = 'document.querySelector(\'#table tr[data-method="DDIM ddim"] td[data-steps="16"]\')'
-    browser.run(f"{cell}.scrollIntoView({{ behavior: 'instant', block: 'center' }})")
+    browser.run(f"{cell}.scrollIntoView({{ behavior: 'instant', block: 'center', behavior: 'instant' }})")
     time.sleep(0.1)
     x, y = browser.run(
         f"(() => {{ const b = {cell}.getBoundingClientRect(); return [b.x + b.width - 30, b.y + 8]; }})()"
@@ -153,7 +173,7 @@ def test_without_scripts_everything_is_shown(report: Path, browser: Browser) -> 
     assert browser.run("document.querySelectorAll('.tip, .sorts button').length") == 0
     # Whatever is folded is a details element, which opens without a script.
     hidden = "[...document.querySelectorAll('main *')].filter(one => !one.checkVisibility())"
-    folded = f"{hidden}.filter(one => !one.closest('details, .choices'))"
+    folded = f"{hidden}.filter(one => !one.closest('details, .choices, title'))"
     assert browser.run(f"{folded}.map(one => one.outerHTML.slice(0, 80))") == []
 
 

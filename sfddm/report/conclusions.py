@@ -49,11 +49,6 @@ def counts_sentence(verdicts: Sequence[Verdict]) -> str:
     return told
 
 
-def grade_of(one: Verdict | Cell) -> str:
-    """Return the scale at which a claim was tested, "" where that is not stated."""
-    return str(getattr(one, "grade", None) or "")
-
-
 def false_verdicts(verdicts: Sequence[Verdict]) -> str:
     """Say how many false verdicts to expect among those that rest on intervals; "" where none does.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 from sfddm.claims.show import SIGNS, counted
-from sfddm.report.conclusions import OPEN, conclusions_of, counts_sentence, false_verdicts, grade_of, signed
+from sfddm.report.conclusions import OPEN, conclusions_of, counts_sentence, false_verdicts, signed
 from sfddm.report.content import Content
 from sfddm.report.tables import cell_anchor
 from sfddm.results.styles import style_of
@@ -26,7 +26,7 @@ def strip_values(content: Content) -> dict[str, Any]:
         "papers": [
             {
                 "title": paper,
-                "marks": [{"verdict": one, "grade": grade_of(one)} for one in some],
+                "marks": [{"verdict": one, "grade": one.grade or ""} for one in some],
                 "sentence": counts_sentence(some),
                 "conclusions": conclusions.get(paper, ()),
             }
@@ -81,7 +81,7 @@ def _anchors(content: Content) -> set[str]:
 def _claim(verdict: Verdict, anchors: Set[str]) -> dict[str, Any]:
     return {
         "verdict": verdict,
-        "grade": grade_of(verdict),
+        "grade": verdict.grade or "",
         "glance": glance(verdict),
         "reduced": _reduced(verdict),
         "cells": [_evidence(cell, anchors) for cell in verdict.cells],

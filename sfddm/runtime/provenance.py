@@ -61,8 +61,8 @@ def code_digests(*modules: str, files: Iterable[Path] = ()) -> dict[str, str]:
     """
     found = {name: _module_digest(_module_file(name)) for name in closure(*modules)}
     for file in files:
-        own = _module_digest(file) if file.suffix == ".py" else hashlib.sha256(_read(file)).hexdigest()
-        found[file.name] = own
+        name = str(file.relative_to(ROOT)) if file.is_relative_to(ROOT) else file.name
+        found[name] = _module_digest(file) if file.suffix == ".py" else hashlib.sha256(_read(file)).hexdigest()
     return found
 
 

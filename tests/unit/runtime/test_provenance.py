@@ -85,6 +85,18 @@ def test_other_files_count_byte_for_byte(package: Path, tmp_path: Path) -> None:
     assert code_digest("sfddm.stage", files=[style]) != before
 
 
+def test_files_of_one_name_in_two_folders_of_the_package_both_count(package: Path) -> None:
+    files = [package / "one" / "page.css", package / "two" / "page.css"]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text("a {}")
+    before = code_digest("sfddm.stage", files=files)
+    for file in files:
+        file.write_text("a { }")
+        assert code_digest("sfddm.stage", files=files) != before
+        file.write_text("a {}")
+
+
 def test_a_missing_module_is_an_error(package: Path) -> None:
     (package / "top.py").unlink()
     clear_caches()

@@ -13,11 +13,13 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 from numpy.random import Generator
 
 from sfddm.claims import Claim, evaluate_claims
+from sfddm.claims.open_rows import open_rows
 from sfddm.claims.single_training import single_training_factor
 from sfddm.results.costs import DataLabel
 from sfddm.results.rows import Collected, Provenance, Row
@@ -28,13 +30,17 @@ WORDS = ("reproduced", "contradicted", "unsettled", "inconclusive")
 
 @dataclass(frozen=True)
 class Study:
-    """A kind of study: the difference that training comes to, how far above it one budget is, and what is measured."""
+    """A kind of study: the difference that training comes to, how far above it one budget is, and what is measured.
+
+    With ``most`` seeds it goes on from ``seeds``, one at a time, while the verdict is open.
+    """
 
     title: str
     comes_to: float
     falls_by: float
     seeds: int
     budgets: tuple[float, ...]
+    most: int | None = None
 
 
 STUDIES = [
@@ -48,28 +54,34 @@ STUDIES = [
     Study("better by 30 in the end, slow, 3 seeds, budgets to 27", -30, 230, 3, (1, 3, 9, 27)),
     Study("better by 30 in the end, slow, 3 seeds, one budget", -30, 230, 3, (1,)),
     Study("worse by 30 in the end, slow, 3 seeds, budgets to 27", 30, 170, 3, (1, 3, 9, 27)),
+    Study("no difference, converged, 3 to 10 seeds", 0, 0, 3, (1, 3, 9, 27), 10),
+    Study("better by 30, converged, 10 seeds", -30, 0, 10, (1, 3, 9, 27)),
+    Study("better by 30, converged, 3 to 10 seeds", -30, 0, 3, (1, 3, 9, 27), 10),
+    Study("better by 90, converged, 3 to 10 seeds", -90, 0, 3, (1, 3, 9, 27), 10),
+    Study("worse by 30, converged, 3 to 10 seeds", 30, 0, 3, (1, 3, 9, 27), 10),
 ]
 
 
 def main(repeats: int) -> None:
-    print(f"| {repeats:,} studies each | {' | '.join(WORDS)} | false |\n| --- |{' ---: |' * (len(WORDS) + 1)}")
+    print(f"| {repeats:,} studies each | {' | '.join(WORDS)} | false | seeds |\n| --- |{' ---: |' * (len(WORDS) + 2)}")
     for number, study in enumerate(STUDIES):
         generator = np.random.default_rng(number)
-        found = Counter(verdict_of(study, generator) for _ in range(repeats))
+        ends = [verdict_of(study, generator) for _ in range(repeats)]
+        found, seeds = Counter(word for word, _ in ends), fmean(seeds for _, seeds in ends)
         wrong = sum(count for word, count in found.items() if is_false(word, study.comes_to))
         shares = [f"{100 * found[word] / repeats:.1f} %" for word in WORDS]
-        print(f"| {study.title} | {' | '.join(shares)} | {100 * wrong / repeats:.1f} % |")
+        print(f"| {study.title} | {' | '.join(shares)} | {100 * wrong / repeats:.1f} % | {seeds:.1f} |")
 
 
 def is_false(word: str, comes_to: float) -> bool:
     return (word == "reproduced" and comes_to >= 0) or (word == "contradicted" and comes_to <= 0)
 
 
-def verdict_of(study: Study, generator: Generator) -> str:
-    """Return the verdict of one simulated study on "the trained row is lower than the control"."""
+def verdict_of(study: Study, generator: Generator) -> tuple[str, int]:
+    """Return the verdict of one simulated study on "the trained row is lower than the control", and its seeds."""
     between = SAMPLING * 2**0.5 * single_training_factor("frechet_distance", trained=True)
-    rows = []
-    for seed in range(study.seeds):
+    most, rows = study.most or study.seeds, []
+    for seed in range(most):
         teacher = generator.normal(0, 10)
         rows.append(row_of("control", CONTROL + teacher + generator.normal(0, SAMPLING), seed, 0, 1.0))
         for budget in study.budgets:
@@ -77,8 +89,11 @@ def verdict_of(study: Study, generator: Generator) -> str:
             name = "trained" if budget == study.budgets[-1] else f"trained.x{budget:g}"
             value = CONTROL + teacher + curve + generator.normal(0, between)
             rows.append(row_of(name, value, seed, 1, budget))
-    (verdict,) = evaluate_claims([study_of(rows)], [CLAIM])
-    return verdict.verdict
+        part = study_of(rows, {"at_least": study.seeds, "at_most": most} if study.most else None)
+        if seed + 1 == most or (seed + 1 >= study.seeds and not open_rows(part, [CLAIM])):
+            break
+    (verdict,) = evaluate_claims([part], [CLAIM])
+    return verdict.verdict, seed + 1
 
 
 CLAIM = Claim.model_validate(
@@ -118,12 +133,12 @@ def row_of(name: str, value: float, seed: int, folds: int, budget: float) -> Row
     )
 
 
-def study_of(rows: list[Row]) -> Collected:
+def study_of(rows: list[Row], seeds: dict[str, int] | None) -> Collected:
     source = Provenance(
         experiment="simulated",
         title="simulated",
         notes=(),
-        spec={},
+        spec={"seeds": seeds} if seeds else {},
         spec_digest="",
         commit="",
         data=DataLabel(label="", sha256=""),

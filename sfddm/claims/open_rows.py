@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from sfddm.claims.claim import Claim
 from sfddm.claims.figures import Figures
 from sfddm.claims.kinds.base import NothingToTest
+from sfddm.claims.settled import seeds_may_settle
 from sfddm.claims.together import judged_together
 from sfddm.results.rows import Collected
 from sfddm.results.verdicts import Cell
 
 
 def open_rows(part: Collected, claims: Sequence[Claim]) -> dict[str, tuple[str, ...]]:
-    """Return the rows of inconclusive comparisons, each with the ids of the claims that make them.
+    """Return the rows of comparisons that more seeds may decide, each with the ids of the claims that make them.
+
+    These are inconclusive, or unsettled for the width of an interval alone; seeds do not settle what training may turn.
 
     A row goes on at all of its training budgets, so that whether a verdict is settled is judged from the same seeds.
     Real images have no seed. Figures that are exactly equal stay so.
@@ -42,6 +45,8 @@ def _cells(claim: Claim, figures: Figures) -> list[Cell]:
 
 
 def _is_open(cell: Cell) -> bool:
+    if cell.verdict == "unsettled":
+        return seeds_may_settle(cell.curve)
     equal = cell.difference is not None and cell.difference.value == cell.difference.low == cell.difference.high == 0
     return cell.verdict == "inconclusive" and cell.difference is not None and not equal
 

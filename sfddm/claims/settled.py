@@ -12,9 +12,11 @@ towards "not settled". The steeper of two slopes guards against one that is flat
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from math import exp, log
 
+from sfddm.results.statistics import Estimate
 from sfddm.results.verdicts import AtBudget
 
 #: A settled verdict stands with so many times the largest budget.
@@ -39,6 +41,12 @@ def may_turn(points: Sequence[AtBudget]) -> str:
     meets = last.budget * exp(abs(last.difference.value) / slope)
     images = f" ({meets / last.budget * last.images:,.0f} images)" if last.images else ""
     return f"at this slope the difference is gone at about {meets:.3g} times the training{images}"
+
+
+def seeds_may_settle(points: Sequence[AtBudget]) -> bool:
+    """Say whether a verdict that more training may turn would be settled, were each difference known exactly."""
+    exact = [replace(one, difference=Estimate(*[one.difference.value] * 3)) for one in points]
+    return bool(may_turn(points)) and not may_turn(exact)
 
 
 def _slope_towards_zero(points: Sequence[AtBudget]) -> float:

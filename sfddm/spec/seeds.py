@@ -15,8 +15,8 @@ SeedList = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1
 class SeedsUntilDecided(Strict):
     """The seeds 0 to ``at_least`` - 1 for every row, and one more at a time, up to ``at_most``, for those still open.
 
-    A row is open where a comparison of it with another row is inconclusive. Intervals of differences then hold at any
-    number of seeds (sfddm/results/sequential.py); they exist from three seeds on.
+    A row is open where more seeds may decide a comparison of it with another row. Intervals of differences then hold
+    at any number of seeds (sfddm/results/sequential.py); they exist from three seeds on.
     """
 
     at_least: Annotated[int, Field(ge=2)]

@@ -8,7 +8,7 @@ import pytest
 from support import results
 
 from sfddm.claims import Claim, Verdict, evaluate_claims
-from sfddm.claims.settled import FURTHER, may_turn
+from sfddm.claims.settled import FURTHER, may_turn, seeds_may_settle
 from sfddm.results.rows import Row
 from sfddm.results.statistics import Estimate
 from sfddm.results.verdicts import AtBudget
@@ -129,3 +129,20 @@ def test_the_curve_is_kept_where_nothing_is_decided() -> None:
 def test_a_trained_loser_with_one_budget_may_still_win() -> None:
     assert judge(rows_of({1: 90, 3: 89, 9: 89}, folds_right=1)).verdict == "unsettled"
     assert judge(rows_of({1: 90, 3: 89, 9: 89}, folds_right=0)).verdict == "reproduced"
+
+
+@pytest.mark.parametrize(
+    ("values", "half", "may"),
+    [
+        ((60.0, 40.0, 30.0), 12.0, True),  # from its nearest end the line meets 0, from its value it does not
+        ((60.0, 40.0, 30.0), 0.5, False),  # settled
+        ((90.0, 60.0, 30.0), 12.0, False),  # the trend itself leads across
+        ((30.0,), 12.0, False),  # one budget
+        ((-5.0, 30.0), 12.0, False),  # the sign has just changed
+    ],
+)
+def test_seeds_settle_what_the_width_alone_leaves_open(values: tuple[float, ...], half: float, may: bool) -> None:
+    points = [
+        AtBudget(3.0**place, None, Estimate(value, value - half, value + half)) for place, value in enumerate(values)
+    ]
+    assert seeds_may_settle(points) == may

@@ -128,7 +128,12 @@ class Method(ABC):
         """Return what the training minimises, with all that only its loss needs."""
         from sfddm.objectives.objective import Objective
 
-        return Objective(student, teacher, self.loss, evaluations=self.evaluations(training))
+        return Objective(student, teacher, self.loss, evaluations=self.evaluations(training), draws=self.drawn)
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """The names of the random numbers that the loss draws besides those of its batch."""
+        return ()
 
     def evaluations(self, training: Training) -> Evaluations:
         """Return how often one training asks student and teacher; one that asks otherwise than once each says so."""

@@ -14,18 +14,20 @@ from pydantic import Field
 
 from sfddm.diffusion.index_sets import make_index_set
 from sfddm.diffusion.process import ddim_move, mean_squared_error, q_sample
-from sfddm.methods.base import Method, Plan, Training
-from sfddm.methods.options import MethodOptions
+from sfddm.methods.base import Plan, Training
+from sfddm.methods.on_policy import STATE, OnPolicy, OnPolicyOptions
 from sfddm.objectives.terms import Batch, Evaluations, Loss, Networks
 from sfddm.runtime.errors import SfddmError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from sfddm.diffusion.draws import Draws
     from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
     from sfddm.objectives.objective import Objective
 
 
-class ConsistencyOptions(MethodOptions):
+class ConsistencyOptions(OnPolicyOptions):
     """How the path is cut and how the target follows.
 
     Attributes:
@@ -42,7 +44,7 @@ class ConsistencyOptions(MethodOptions):
     prediction: Literal["consistency"] = "consistency"
 
 
-class Consistency(Method):
+class Consistency(OnPolicy):
     """One training serves every step count."""
 
     name = "consistency"
@@ -77,11 +79,27 @@ class Consistency(Method):
         from sfddm.objectives.objective import Objective
 
         asked, decay = self.evaluations(training), self.options.target_decay
-        return Objective(student, teacher, self.loss, evaluations=asked, average_decay=decay)
+        return Objective(student, teacher, self.loss, evaluations=asked, average_decay=decay, draws=self.drawn)
 
     def evaluations(self, training: Training) -> Evaluations:
-        """Ask the teacher for its step, and the moving average for the target."""
-        return Evaluations(teacher=2)
+        """Ask the teacher for its step, and the moving average for the target; and for what lies on the way to x."""
+        return self.asked(training, Evaluations(teacher=2))
+
+    def student_evaluations(self, walked: float) -> float:
+        """One: the image at the noisiest point."""
+        return 1.0
+
+    def student_path(self, networks: Networks, batch: Batch, draws: Draws, rows: Tensor) -> Tensor:
+        """Return what two-step sampling visits: f of pure noise under fresh noise, and at the last point the noise."""
+        import torch
+
+        k, noise, labels = batch.k[rows], batch.noise[rows], batch.labels
+        student = networks.student.given(None if labels is None else labels[rows])
+        last = student.index_set[-1].expand(len(rows))
+        with torch.no_grad():
+            image = student.predict(noise, last).x0
+        noised = q_sample(image, draws.normal(STATE)[rows], student.level(student.index_set[k]))
+        return torch.where((k == len(student.index_set) - 1).view(-1, 1, 1, 1), noise, noised)
 
     def loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
         """Return || f(x_{n+1}, t_{n+1}) - f_target(x_n, t_n) ||^2, where the teacher's DDIM step led from n + 1 to n.
@@ -92,8 +110,8 @@ class Consistency(Method):
         student, teacher, k = networks.student, networks.teacher, batch.k
         assert networks.average is not None
         t, t_before = student.index_set[k], student.index_set[(k - 1).clamp(min=0)]  # (B,)
-        x = q_sample(batch.x0, batch.noise, student.level(t))
+        x = self.state(networks, batch, draws)
         x_before = ddim_move(teacher.predict(x, t), teacher.level(t_before))
-        target = networks.average.predict(x_before, t_before).x0
+        target = self.expert(networks.average.predict(x_before, t_before).x0)
         total = mean_squared_error(student.predict(x, t).x0, target).mean()
         return Loss(total, {"x0": total.detach()})

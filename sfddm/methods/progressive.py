@@ -13,12 +13,11 @@ from pydantic import Field
 from sfddm.diffusion.process import (
     ddim_move,
     mean_squared_error,
-    q_sample,
     signal_to_noise,
     x0_of_move,
 )
-from sfddm.methods.base import Method, Plan, Training
-from sfddm.methods.options import MethodOptions
+from sfddm.methods.base import Plan, Training
+from sfddm.methods.on_policy import OnPolicy, OnPolicyOptions
 from sfddm.objectives.terms import Batch, Evaluations, Loss, Networks
 from sfddm.runtime.errors import SfddmError
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from sfddm.networks.denoiser import FrozenDenoiser
 
 
-class ProgressiveOptions(MethodOptions):
+class ProgressiveOptions(OnPolicyOptions):
     """``start`` is the number of steps of the first teacher: T, or fewer to save folds (the teacher is then read on
     that many of its steps). Every grid is ``uniform``: halving is defined on no other.
     """
@@ -38,7 +37,7 @@ class ProgressiveOptions(MethodOptions):
     start: Annotated[int, Field(ge=2)] | None = None
 
 
-class Progressive(Method):
+class Progressive(OnPolicy):
     """log2(start / T') folds, each from the one before."""
 
     name = "progressive"
@@ -71,8 +70,8 @@ class Progressive(Method):
         return self.plan_of(steps, *folds)
 
     def evaluations(self, training: Training) -> Evaluations:
-        """Ask the teacher for two steps."""
-        return Evaluations(teacher=2)
+        """Ask the teacher for two steps, and for what lies on the way to z_t."""
+        return self.asked(training, Evaluations(teacher=2), substeps=2)
 
     def loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
         """Return max(1, SNR) || x_target - x_student(z_t) ||^2 (Algorithm 2, with the truncated-SNR weight).
@@ -81,10 +80,10 @@ class Progressive(Method):
         """
         student, teacher = networks.student, networks.teacher
         t = student.index_set[batch.k]  # (B,)
-        z_t = q_sample(batch.x0, batch.noise, student.level(t))
+        z_t = self.state(networks, batch, draws, 2)
         target = distillation_target(teacher, z_t, t, stride=teacher.steps.timesteps // len(student.index_set))
         weight = signal_to_noise(student.level(t)).clamp(min=1)
-        total = (weight * mean_squared_error(student.predict(z_t, t).x0, target)).mean()
+        total = (weight * mean_squared_error(student.predict(z_t, t).x0, self.expert(target))).mean()
         return Loss(total, {"x0": total.detach()})
 
 

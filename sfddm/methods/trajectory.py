@@ -14,12 +14,11 @@ from pydantic import Field
 from sfddm.diffusion.process import (
     ddim_move,
     mean_squared_error,
-    q_sample,
     signal_to_noise,
     x0_of_move,
 )
-from sfddm.methods.base import Method, Plan, Training
-from sfddm.methods.options import MethodOptions
+from sfddm.methods.base import Plan, Training
+from sfddm.methods.on_policy import OnPolicy, OnPolicyOptions
 from sfddm.objectives.terms import Batch, Evaluations, Loss, Networks
 
 if TYPE_CHECKING:
@@ -29,14 +28,14 @@ if TYPE_CHECKING:
     from sfddm.networks.denoiser import FrozenDenoiser
 
 
-class TrajectoryOptions(MethodOptions):
+class TrajectoryOptions(OnPolicyOptions):
     """``substeps`` of the teacher make one step of the student; ``initialisation`` of the student's weights."""
 
     substeps: Annotated[int, Field(ge=1)] = 4
     initialisation: Literal["random", "teacher"] = "teacher"
 
 
-class Trajectory(Method):
+class Trajectory(OnPolicy):
     """One fold for any number of steps and any index set, with a target that differs from the teacher's own answer."""
 
     name = "trajectory"
@@ -51,19 +50,20 @@ class Trajectory(Method):
         return self.plan_of(steps, self.training(str(steps), index_set, initialisation=start))
 
     def evaluations(self, training: Training) -> Evaluations:
-        """Ask the teacher once for each sub-step."""
-        return Evaluations(teacher=self.options.substeps)
+        """Ask the teacher once for each sub-step, and for what lies on the way to x."""
+        substeps = self.options.substeps
+        return self.asked(training, Evaluations(teacher=substeps), substeps)
 
     def loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
         """Return max(1, SNR) || x_target - x_student(x_t) ||^2, the larger of the errors in x0 and in noise."""
         student, teacher, k = networks.student, networks.teacher, batch.k
         t = student.index_set[k]  # (B,)
         arrival = student.index_set[(k - 1).clamp(min=0)].masked_fill(k == 0, -1)  # (B,), -1 is the clean image
-        x_t = q_sample(batch.x0, batch.noise, student.level(t))
+        x_t = self.state(networks, batch, draws, self.options.substeps)
         x_arrived = follow(teacher, x_t, t, arrival, self.options.substeps)
         target = x0_of_move(x_t, x_arrived, student.level(t), teacher.level_or_clean(arrival))
         weight = signal_to_noise(student.level(t)).clamp(min=1)
-        total = (weight * mean_squared_error(student.predict(x_t, t).x0, target)).mean()
+        total = (weight * mean_squared_error(student.predict(x_t, t).x0, self.expert(target))).mean()
         return Loss(total, {"x0": total.detach()})
 
 

@@ -152,14 +152,16 @@ def test_the_evaluations_of_the_card_are_those_that_the_loss_makes(name: str, op
     for network in (student.network, teacher.network):
         network.register_forward_pre_hook(count)  # copies of a network have its hooks
     objective = objective_of(method, training, student, teacher)
+    k = torch.arange(len(training.index_set))  # every step once: a loss may ask more at some than at others
+    x0, noise = normal(len(k), 1, 4, 4).clamp(-1, 1), normal(len(k), 1, 4, 4, seed=1)
     with torch.no_grad():
         for step in range(steps):
-            loss_of(objective, training, *batch(training), step=step)
+            loss_of(objective, training, x0, noise, k, step=step)
     asked = objective.evaluations
     assert asked == method.evaluations(training), "which a plan counts with"
-    assert counted.total() == 4 * steps * (asked.student + asked.teacher)
+    assert counted.total() == len(k) * steps * (asked.student + asked.teacher)
     if objective.average is None and "fake" not in objective.auxiliary:
-        assert counted[student.network] == 4 * steps * asked.student
+        assert counted[student.network] == len(k) * steps * asked.student
 
 
 @pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in trained_methods()), *FURTHER])

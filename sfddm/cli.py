@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ import typer
 
 from sfddm.commands import options as arg
 from sfddm.commands.further_seed import further_seed
+from sfddm.commands.methods import methods
 from sfddm.commands.plan import plan
 from sfddm.commands.properties import properties
 from sfddm.commands.records import provenance, record, verify
@@ -34,16 +34,7 @@ app.add_typer(spec_app, name="spec")
 app.command()(plan)
 
 
-@app.command()
-def methods(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """List the methods and their references."""
-    from sfddm.methods import all_methods
-
-    rows = [{"name": m.name, "title": m.title, "reference": m.reference} for m in all_methods().values()]
-    if as_json:
-        return print(json.dumps(rows, indent=2))
-    width = max(len(row["name"]) for row in rows)
-    print(*(f"{row['name']:{width}}  {row['title']}: {row['reference']}" for row in rows), sep="\n")
+app.command()(methods)
 
 
 @app.command()

@@ -104,6 +104,8 @@ class Method(ABC):
     title: ClassVar[str]
     reference: ClassVar[str]
     Options: ClassVar[type[MethodOptions]] = MethodOptions
+    #: Whether its trainings read images; without, they see noise alone.
+    needs_images: ClassVar[bool] = True
     #: Whether its row is what students are compared with.
     is_reference: ClassVar[bool] = False
 

@@ -22,6 +22,7 @@ from sfddm.diffusion.process import Prediction, ddim_move, q_sample
 from sfddm.methods.base import Method, Plan, Training
 from sfddm.methods.options import MethodOptions
 from sfddm.objectives.terms import Batch, Evaluations, Loss, Networks
+from sfddm.runtime.errors import SfddmError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,7 +62,17 @@ class ECT(Method):
     options: ECTOptions
 
     def plan(self, steps: int) -> Plan:
-        """One training for all step counts, of v whatever the teacher predicts; one that predicts v starts best."""
+        """One training for all step counts, of v whatever the teacher predicts; one that predicts v starts best.
+
+        Raises:
+            SfddmError: the teacher shall be guided, but it is not asked.
+        """
+        chosen = self.options
+        if chosen.second_point == "data" and chosen.guidance_scale != 1.0:
+            raise SfddmError(
+                f"guidance_scale: {chosen.guidance_scale:g} needs second_point: teacher; "
+                "with data no teacher is asked, and 1 is allowed"
+            )
         return self.plan_of(steps, self.training("all", tuple(range(self.timesteps))))
 
     def objective(self, training: Training, student: Denoiser, teacher: FrozenDenoiser) -> Objective:

@@ -23,6 +23,7 @@ from sfddm.diffusion.schedule import Schedule, make_schedule
 from sfddm.methods.ect import ECT, ECTOptions, second_index
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.objectives.terms import Batch, Evaluations, Loss
+from sfddm.runtime.errors import SfddmError
 
 MEAN, DEVIATION = torch.tensor([[-0.5, 0.25], [0.75, 0.0]]).view(1, 1, 2, 2), 0.4
 LATE = 10**6  # a stage in which r is the next index below
@@ -159,6 +160,13 @@ def test_one_training_at_all_steps_serves_every_step_count() -> None:
     assert all(method.plan(steps).trainings == (training,) for steps in (2, 5, 64))
     assert method.evaluations(training) == Evaluations(student=2, teacher=0)
     assert ect(method.schedule, second_point="teacher").evaluations(training) == Evaluations(student=2, teacher=1)
+
+
+def test_guidance_of_a_teacher_that_is_not_asked_is_refused() -> None:
+    schedule = make_schedule("cosine", 64)
+    with pytest.raises(SfddmError, match=r"^guidance_scale: 2 needs second_point: teacher; .* 1 is allowed$"):
+        ect(schedule, guidance_scale=2.0).plan(1)
+    assert ect(schedule, guidance_scale=2.0, second_point="teacher").plan(1)
 
 
 @pytest.mark.parametrize("second_point", ["data", "teacher"])

@@ -104,7 +104,7 @@ def test_a_sampler_that_cannot_be_is_refused_before_anything_runs(
 
 @pytest.mark.parametrize("name", trained_methods())
 def test_the_options_choose_length_and_prediction_of_every_training(name: str) -> None:
-    prediction = "consistency" if name == "consistency" else "x0"
+    prediction = method_of(name).options.prediction or "x0"  # a consistency function is of one kind
     method = method_of(name, training={"images": 7}, prediction=prediction)
     for training in method.plan(reachable(name)[0]).trainings:
         assert training.options == TrainingOptions(images=7)

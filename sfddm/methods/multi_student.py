@@ -9,9 +9,9 @@ where mu_real is the teacher and mu_fake a copy of it that is trained alongside 
 cannot start from the teacher's weights; teacher score matching (TSM) gives them a start. A last stage may add a GAN
 loss (ADM). With one student for all classes this is DMD with pairs, and DMD2 without, with a ``fake_ratio`` above 1.
 
-In ADM the critic's score estimates the logarithm of r, the teacher's density over the student's at x_t. f-distill (Xu et
-al. 2025, arXiv 2502.15681) multiplies the gradient by h(r) = r^2 f''(r), which makes it that of the f-divergence: 1 for
-the reverse Kullback-Leibler divergence of DMD, r for the forward one, r / (1 + r) for Jensen and Shannon's.
+In ADM the critic's score estimates the logarithm of r, the teacher's density over the student's at x_t. f-distill (Xu
+et al. 2025, arXiv 2502.15681) multiplies the gradient by h(r) = r^2 f''(r), which makes it that of an f-divergence: 1
+for the reverse Kullback-Leibler divergence, DMD's, r for the forward one, r / (1 + r) for Jensen and Shannon's.
 """
 
 from __future__ import annotations
@@ -104,8 +104,7 @@ class MultiStudent(Method):
         chosen, last = self.options, self.index_set(1)
         if chosen.divergence != "reverse-kl" and chosen.adversarial is None:
             raise SfddmError(
-                f"divergence: {chosen.divergence} needs the critic of the stage adversarial; give adversarial, or choose "
-                "reverse-kl"
+                f"divergence: {chosen.divergence} needs the last stage's critic; give adversarial, or choose reverse-kl"
             )
         trainings, start = [], None
         if chosen.score_matching:

@@ -1,15 +1,15 @@
 """Score identity distillation (SiD, Zhou et al. 2024, arXiv 2404.04057): a one-step generator, from no data.
 
 The generator is the teacher's x0-network at one fixed noise level, tau = sigma / signal, on nothing but noise:
-x_g = G(sigma n). Of x_t = alpha_t x_g + sigma_t n', at a random t, the teacher says the clean image f, and a fake network
-psi says f_psi; psi learns to denoise what G makes, in every other step. G minimises, with its gradient through x_g and
-through what both networks are asked,
+x_g = G(sigma n). Of x_t = alpha_t x_g + sigma_t n', at a random t, the teacher says the clean image f, and a fake
+network psi says f_psi; psi learns to denoise what G makes, in every other step. G minimises, with its gradient through
+x_g and through what both networks are asked,
 
     mean over pixels of  (f - f_psi) ((f - x_g) - a (f - f_psi))  /  stop-gradient of the mean of |x_g - f|
 
-f - f_psi is sigma_t^2 / alpha_t times the difference of two scores (Tweedie), and E[x_g | x_t] = f_psi for the best psi.
-So without the divisor the expectation is 1 - a times E |f - f_psi|^2, a Fisher divergence. Its gradient, with psi held
-fixed, is that of half the divergence for a = 1/2; a larger a weighs the product that the identity gives by more.
+f - f_psi is sigma_t^2 / alpha_t times the difference of two scores (Tweedie), and E[x_g | x_t] = f_psi for the best
+psi. So without the divisor the expectation is 1 - a times E |f - f_psi|^2, a Fisher divergence. With psi held fixed its
+gradient is that of half the divergence for a = 1/2; the paper finds larger a better (alpha 1.2 or 1).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""DDIM from noise that is scaled to the first step's level, as variance-exploding samplers start: x / signal = tau n."""
+"""DDIM from noise scaled to the first step's level, as variance-exploding samplers start: x / signal = tau n."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class ScaledDDIM(Sampler):
     """For a model that was trained to see no signal at its noisiest step, whatever that step's level.
 
-    tau = sigma / signal, so x = signal tau n = sigma n. At the last of a teacher's steps, where sigma is almost 1, it is
-    almost DDIM.
+    tau = sigma / signal, so x = signal tau n = sigma n. At the last of a teacher's steps, where sigma is almost 1, this
+    is almost DDIM.
     """
 
     name = "ddim-scaled"

@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from sfddm.diffusion.process import mean_absolute_error
 from sfddm.methods.base import Method, Plan, Training
@@ -37,7 +37,13 @@ if TYPE_CHECKING:
 
 #: Levels of G's loss are uniform in tau^(1 / RHO) (Karras et al. 2022, arXiv 2206.00364).
 RHO = 7.0
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _increasing(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] >= ends[1]:
+        raise ValueError(f"must increase strictly; got {ends[0]:g}, {ends[1]:g}")
+    return ends
 
 
 class SiDOptions(MethodOptions):
@@ -58,7 +64,7 @@ class SiDOptions(MethodOptions):
 
     alpha: Annotated[float, Field(ge=0)] = 1.2
     generator_tau: Positive = 2.5
-    noise_range: tuple[Positive, Positive] = (0.002, 80.0)
+    noise_range: Annotated[tuple[Positive, Positive], AfterValidator(_increasing)] = (0.002, 80.0)
     noise_share: Annotated[float, Field(gt=0, le=1)] = 0.8
     fake_noise: tuple[float, Positive] = (-1.2, 1.2)
     fake_learning_rate_factor: Positive = 1.0

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from scipy.stats import norm
 from support.exact_networks import GaussianNetwork, normal
 from support.mixture_networks import two_islands
@@ -185,7 +186,7 @@ def test_where_the_generator_is_the_data_and_psi_the_best_nothing_pulls() -> Non
         student = generator(mean, DEVIATION)
         loss = loss_of(sid(), student, teacher, batch, draws, auxiliary={"fake": psi})
         loss.total.backward()
-        return float(loss.total), max(abs(float(parameter.grad)) for parameter in student.network.parameters())
+        return loss.total.item(), max(abs(float(parameter.grad)) for parameter in student.network.parameters())
 
     assert pull(MEAN, best) == (0.0, 0.0)
     assert min(map(abs, pull(MEAN + 0.1, gaussian(MEAN + 0.1, DEVIATION)))) > 1e-3
@@ -202,7 +203,7 @@ def test_psi_denoises_what_the_generator_makes_at_levels_of_edm() -> None:
     t = nearest(norm(-1.2, 1.2).ppf(uniform))[:, None, None, None]
     x_g = -0.2 + 0.35 * noise
     said = posterior_mean(SIGNAL[t] * x_g + SIGMA[t] * further, t, 0.1, 0.3)
-    assert float(loss.total) == pytest.approx(((said - x_g) ** 2).mean(), rel=1e-10)
+    assert loss.total.item() == pytest.approx(((said - x_g) ** 2).mean(), rel=1e-10)
     assert not loss.trains_student
 
 
@@ -252,7 +253,7 @@ def test_all_three_networks_are_told_the_class() -> None:
     f, f_psi = (model.given(labels).predict(x_t, t).x0 for model in (teacher, fake))
     scale = (made - f).abs().mean((1, 2, 3))
     expected = (((f - f_psi) * (f - made - 1.2 * (f - f_psi))).mean((1, 2, 3)) / scale).mean()
-    assert float(loss.total) == pytest.approx(float(expected), rel=1e-4)
+    assert loss.total.item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 # --- levels, steps, sampling --------------------------------------------------------------------------------------
@@ -287,6 +288,11 @@ def test_one_evaluation_makes_the_image_that_training_made() -> None:
 def test_what_it_cannot_do_is_refused(options: dict[str, Any], steps: int, sentence: str) -> None:
     with pytest.raises(SfddmError, match=sentence):
         sid(**options).plan(steps)
+
+
+def test_levels_that_do_not_increase_are_refused() -> None:
+    with pytest.raises(ValidationError, match=r"must increase strictly; got 80, 0\.002"):
+        sid(noise_range=(80, 0.002))
 
 
 # --- learning -----------------------------------------------------------------------------------------------------

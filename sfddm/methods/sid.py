@@ -9,7 +9,7 @@ x_g and through what both networks are asked,
 
 f - f_psi is sigma_t^2 / alpha_t times the difference of two scores (Tweedie), and E[x_g | x_t] = f_psi for the best
 psi. So without the divisor the expectation is 1 - a times E |f - f_psi|^2, a Fisher divergence. With psi held fixed its
-gradient is that of half the divergence for a = 1/2; the paper finds larger a better (alpha 1.2 or 1).
+gradient is that of half the divergence for a = 1/2; the authors take 1.2, or 1.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from sfddm.diffusion.process import mean_absolute_error
 from sfddm.methods.base import Method, Plan, Training
@@ -35,27 +35,23 @@ if TYPE_CHECKING:
     from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
     from sfddm.objectives.objective import Objective
 
-#: Levels of G's loss are uniform in tau^(1 / RHO) (Karras et al. 2022, arXiv 2206.00364).
+#: EDM's range of tau, used as far as the teacher's steps reach, and the root that is uniform in it, tau^(1 / RHO)
+#: (Karras et al. 2022, arXiv 2206.00364).
+NOISE_RANGE = (0.002, 80.0)
 RHO = 7.0
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-def _increasing(ends: tuple[float, float]) -> tuple[float, float]:
-    if ends[0] >= ends[1]:
-        raise ValueError(f"must increase strictly; got {ends[0]:g}, {ends[1]:g}")
-    return ends
 
 
 class SiDOptions(MethodOptions):
     """The defaults are those of the authors' code; each tau is moved to the nearest of the teacher's steps.
 
-    Their optimiser is Adam with betas (0, 0.999); they multiply G's loss by 100, which Adam does not feel.
+    Their Adam has the betas 0 and 0.999, which a row has to ask for (``training.adam_betas``): in the plane, with 0.9 and
+    the same learning rate, G goes astray. They multiply G's loss by 100, which Adam does not feel.
 
     Attributes:
         alpha: a, the weight of the squared difference.
         generator_tau: the noise level of G.
-        noise_range: the ends of the levels of G's loss, in tau, as far as the teacher's steps reach.
-        noise_share: the share of them that is used, from the clean end, in tau^(1/7).
+        noise_share: the share of EDM's noise range, from its clean end, in which G's loss is taken.
         fake_noise: mean and deviation of log tau where psi learns. Its error is one of what it predicts, which is EDM's
             weight, with a deviation of the data of 1, where it predicts v.
         fake_learning_rate_factor: learning rate of psi, as a factor on G's.
@@ -64,7 +60,6 @@ class SiDOptions(MethodOptions):
 
     alpha: Annotated[float, Field(ge=0)] = 1.2
     generator_tau: Positive = 2.5
-    noise_range: Annotated[tuple[Positive, Positive], AfterValidator(_increasing)] = (0.002, 80.0)
     noise_share: Annotated[float, Field(gt=0, le=1)] = 0.8
     fake_noise: tuple[float, Positive] = (-1.2, 1.2)
     fake_learning_rate_factor: Positive = 1.0
@@ -117,15 +112,10 @@ class SiD(Method):
 
         from sfddm.objectives.objective import Objective
 
-        return Objective(
-            student,
-            teacher,
-            self.loss,
-            evaluations=self.evaluations(training),
-            auxiliary=ModuleDict({"fake": copy.deepcopy(teacher.denoiser).requires_grad_(True)}),
-            auxiliary_rate=self.options.fake_learning_rate_factor,
-            draws=("level",),
-        )
+        auxiliary = ModuleDict({"fake": copy.deepcopy(teacher.denoiser).requires_grad_(True)})
+        asked, rate = self.evaluations(training), self.options.fake_learning_rate_factor
+        further: dict[str, Any] = {"auxiliary": auxiliary, "auxiliary_rate": rate, "draws": ("level",)}
+        return Objective(student, teacher, self.loss, evaluations=asked, **further)
 
     def evaluations(self, training: Training) -> Evaluations:
         """Ask G and psi in every step, and the teacher in every other."""
@@ -155,7 +145,7 @@ class SiD(Method):
 
     def _index(self, uniform: Tensor) -> Tensor:
         """Return (B,) teacher indices, uniform in tau^(1/7) up to the share, for (B,) uniform numbers."""
-        ends = np.clip(np.log(self.options.noise_range), *self._log_tau[[0, -1]])
+        ends = np.clip(np.log(NOISE_RANGE), *self._log_tau[[0, -1]])
         low, high = np.exp(ends / RHO)
         return self._nearest(RHO * (low + uniform.double() * self.options.noise_share * (high - low)).log())
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from scipy.stats import norm
 from support.exact_networks import GaussianNetwork, normal
 from support.mixture_networks import two_islands
@@ -288,11 +287,6 @@ def test_one_evaluation_makes_the_image_that_training_made() -> None:
 def test_what_it_cannot_do_is_refused(options: dict[str, Any], steps: int, sentence: str) -> None:
     with pytest.raises(SfddmError, match=sentence):
         sid(**options).plan(steps)
-
-
-def test_levels_that_do_not_increase_are_refused() -> None:
-    with pytest.raises(ValidationError, match=r"must increase strictly; got 80, 0\.002"):
-        sid(noise_range=(80, 0.002))
 
 
 # --- learning -----------------------------------------------------------------------------------------------------

@@ -8,13 +8,17 @@ Each student G maps noise and class to an image in one step and is trained by di
 where mu_real is the teacher and mu_fake a copy of it that is trained alongside on what G makes. Smaller students
 cannot start from the teacher's weights; teacher score matching (TSM) gives them a start. A last stage may add a GAN
 loss (ADM). With one student for all classes this is DMD with pairs, and DMD2 without, with a ``fake_ratio`` above 1.
+
+In ADM the critic's score estimates the logarithm of r, the teacher's density over the student's at x_t. f-distill (Xu
+et al. 2025, arXiv 2502.15681) multiplies the gradient by h(r) = r^2 f''(r), which makes it that of an f-divergence: 1
+for the reverse Kullback-Leibler divergence, DMD's, r for the forward one, r / (1 + r) for Jensen and Shannon's.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from sfddm.diffusion.process import mean_absolute_error, mean_squared_error, q_sample, training_target
 from sfddm.methods.base import Method, Plan, Share, Training
@@ -30,6 +34,10 @@ if TYPE_CHECKING:
     from sfddm.objectives.objective import Objective
 
 
+#: The divergence whose gradient DM takes, see f-distill.
+Divergence = Literal["reverse-kl", "kl", "jensen-shannon"]
+
+
 class MultiStudentOptions(MethodOptions):
     """Who does what, and what each student minimises.
 
@@ -43,6 +51,8 @@ class MultiStudentOptions(MethodOptions):
         regression_distance: mean squared in "pixels", or of EfficientNet-Lite0's features ("perceptual").
         filter_pairs: whether a student sees the pairs of its own classes only; the paper found that it must not.
         distribution_weight: weight of the DM gradient.
+        divergence: what the DM gradient of the last stage is of; all but "reverse-kl" need its critic (f-distill).
+        largest_ratio: r is clipped to it there. That r is clipped is FastGen's; the value is our choice.
         fake_ratio: steps of mu_fake for each of the student.
         fake_learning_rate_factor: learning rate of mu_fake, as a factor on the student's.
         noise_range: the levels at which scores are compared, as shares of T.
@@ -57,11 +67,20 @@ class MultiStudentOptions(MethodOptions):
     regression_distance: Literal["pixels", "perceptual"] = "pixels"
     filter_pairs: bool = False
     distribution_weight: Annotated[float, Field(ge=0)] = 1.0
+    divergence: Divergence = "reverse-kl"
+    largest_ratio: Annotated[float, Field(gt=0)] = 10.0
     fake_ratio: Annotated[int, Field(ge=1)] = 1
     fake_learning_rate_factor: Annotated[float, Field(gt=0)] = 1.0
     noise_range: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.02, 0.98)
     index_set: Literal["uniform"] = "uniform"
     steps: tuple[StepCount, ...] | None = (1,)
+
+    @model_serializer(mode="wrap")
+    def _without_no_ratio(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what only other divergences ask for, so that digests of older specs and trainings stay theirs."""
+        plain: dict[str, Any] = handler(self)
+        unasked = ("divergence", "largest_ratio") if self.divergence == "reverse-kl" else ()
+        return {key: value for key, value in plain.items() if key not in unasked}
 
 
 class MultiStudent(Method):
@@ -77,11 +96,16 @@ class MultiStudent(Method):
         """TSM once, if it is asked for; then DM, and ADM if it is asked for, for each student.
 
         Raises:
-            SfddmError: more than one step is asked for, or the listed parts are not ``students``.
+            SfddmError: more than one step is asked for, the listed parts are not ``students``, or a divergence needs
+                the critic that there is not.
         """
         if steps != 1:
             raise SfddmError(f"steps: a student makes an image in 1 step, not in {steps}")
         chosen, last = self.options, self.index_set(1)
+        if chosen.divergence != "reverse-kl" and chosen.adversarial is None:
+            raise SfddmError(
+                f"divergence: {chosen.divergence} needs the last stage's critic; give adversarial, or choose reverse-kl"
+            )
         trainings, start = [], None
         if chosen.score_matching:
             start, every = "1.tsm", tuple(range(self.timesteps))
@@ -138,7 +162,7 @@ class MultiStudent(Method):
 
     def loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
         """Return the loss of DM, or of ADM where there is a critic; k is 0 throughout."""
-        student, teacher = networks.student, networks.teacher
+        student, teacher, chosen = networks.student, networks.teacher, self.options
         fake: Any = networks.auxiliary["fake"].given(batch.labels)  # type: ignore[operator]
         critic = networks.auxiliary["critic"] if "critic" in networks.auxiliary else None  # noqa: SIM401 (a ModuleDict)
         made = generate(student, batch.noise)  # (B, C, H, W)
@@ -153,6 +177,9 @@ class MultiStudent(Method):
         if batch.step % self.options.fake_ratio:
             return Loss(fake_loss, parts, trains_student=False)
         direction = distribution_gradient(fake, teacher, made.detach(), draws.normal("match"), t_match)
+        if critic is not None:
+            scores = student_scores(networks, fake, critic, *noised(fake, made, draws.normal("match"), t_match))
+            direction = density_weight(scores.detach(), chosen.divergence, chosen.largest_ratio) * direction
         # Half the squared distance to where the gradient leads: its gradient is the gradient.
         matching = 0.5 * mean_squared_error(made, (made - direction).detach()).mean()
         total = self.options.distribution_weight * matching
@@ -162,7 +189,7 @@ class MultiStudent(Method):
             total = total + self.options.regression_weight * regression
             parts["regression"] = regression.detach()
         if critic is not None:
-            fooled = generator_error(networks, fake, critic, *noised(fake, made, draws.normal("match"), t_match))
+            fooled = softplus_mean(-scores)
             total = total + self.options.adversarial_weight * fooled
             parts["fooled"] = fooled.detach()
         return Loss(total + fake_loss, parts)
@@ -249,12 +276,27 @@ def critic_error(fake: Denoiser, critic: nn.Module, real: Tensor, made: Tensor, 
     return softplus_mean(-of_real) + softplus_mean(of_made)
 
 
-def generator_error(networks: Networks, fake: Denoiser, critic: nn.Module, noised_made: Tensor, t: Tensor) -> Tensor:
-    """Return the generator's loss against the critic, which it does not change."""
+def student_scores(networks: Networks, fake: Denoiser, critic: nn.Module, noised_made: Tensor, t: Tensor) -> Tensor:
+    """Return (B,) the critic's scores of generated images at x_t, from which the critic gets no gradient."""
     from sfddm.networks.auxiliary import held_fixed
 
     with held_fixed(networks.auxiliary):  # type: ignore[arg-type]
-        return softplus_mean(-critic(fake.middle_features(noised_made, t)))
+        scores: Tensor = critic(fake.middle_features(noised_made, t))
+    return scores
+
+
+def density_weight(scores: Tensor, divergence: Divergence, largest_ratio: float) -> Tensor | float:
+    """Return h(r), (B, 1, 1, 1), what f-distill weighs the DM gradient with; 1 for the reverse KL divergence.
+
+    Args:
+        scores: (B,) of the critic. The best critic's is log r, as real images are drawn from the teacher's density.
+        divergence: which h.
+        largest_ratio: what r is clipped to.
+    """
+    if divergence == "reverse-kl":
+        return 1.0
+    ratio = scores.exp().clamp(max=largest_ratio).view(-1, 1, 1, 1)
+    return ratio if divergence == "kl" else ratio / (1 + ratio)
 
 
 def softplus_mean(values: Tensor) -> Tensor:

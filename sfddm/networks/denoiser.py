@@ -154,7 +154,7 @@ class Denoiser(nn.Module):
 
 
 class FrozenDenoiser:
-    """A denoiser that is only asked: no gradient reaches it and nothing in it changes.
+    """A denoiser that is only asked: no gradient reaches its weights and nothing in it changes.
 
     Args:
         denoiser: the network and its steps.
@@ -178,6 +178,10 @@ class FrozenDenoiser:
     @torch.no_grad()
     def predict(self, x: Tensor, t: Tensor) -> Prediction:
         """Return the predicted clean image and noise."""
+        return self.denoiser.predict(x, t)
+
+    def predict_with_gradient(self, x: Tensor, t: Tensor) -> Prediction:
+        """Return the prediction as a function of ``x``, through which a gradient flows; the weights still get none."""
         return self.denoiser.predict(x, t)
 
     @torch.no_grad()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def no_noise(k: int) -> torch.Tensor:
 
 
 def test_the_registry_holds_what_specs_name() -> None:
-    assert NAMES == ["ancestral", "consistency", "ddim", "dpm-solver", "heun", "ipndm", "unipc"]
+    assert NAMES == ["ancestral", "consistency", "ddim", "ddim-scaled", "dpm-solver", "heun", "ipndm", "unipc"]
     assert all(find_sampler(name).title for name in NAMES)
 
 
@@ -69,8 +70,10 @@ def test_it_is_exact_for_a_single_image(name: str, index_set: tuple[int, ...]) -
 @every_deterministic_sampler
 def test_one_step_is_ddims(name: str) -> None:
     x, teacher = normal(2, 1, 8, 8), tiny_denoiser()
+    start = x * sqrt(1 - teacher.alpha_bar(40)) if name == "ddim-scaled" else x
     with torch.no_grad():
-        ours, ddim = (sample(teacher, (63,), find_sampler(one)(), x, no_noise) for one in (name, "ddim"))
+        ours = sample(teacher, (40,), find_sampler(name)(), x, no_noise)
+        ddim = sample(teacher, (40,), find_sampler("ddim")(), start, no_noise)
     assert torch.equal(ours, ddim)
 
 

@@ -114,7 +114,9 @@ def signal_of_trajectory(image: Tensor, level: NoiseLevel, last: NoiseLevel) -> 
     return (1 - share) * image
 
 
-def prediction_of_noise(what: FromNoise, image: Tensor, noise: Tensor, level: NoiseLevel, last: NoiseLevel) -> Prediction:
+def prediction_of_noise(
+    what: FromNoise, image: Tensor, noise: Tensor, level: NoiseLevel, last: NoiseLevel
+) -> Prediction:
     """Return the image that a network of noise stands for at ``level``, as x0. All (B, C, H, W).
 
     x0 and eps agree on the point of the path, signal x0 + sigma eps, and not on the noise that the network saw. A point

@@ -83,7 +83,9 @@ class Training:
 
     def __post_init__(self) -> None:
         if self.data_free and self.pairs:
-            raise SfddmError(f"pairs: the training {self.name} is data-free and compares with no images; leave them out")
+            raise SfddmError(
+                f"pairs: the training {self.name} is data-free and compares with no images; leave them out"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """BOOT (Gu et al. 2023, arXiv 2306.05544): data-free one-step distillation by bootstrapping from one step to the next.
 
-The student y(n, t) says the signal of the teacher's path from the noise n: x_t = signal_t y_t + sigma_t n. One DDIM step
-of the teacher from t to the next cleaner s, started at the student's own point, is in y a part Delta of the way to what
-the teacher says there, with tau = sigma / signal:
+The student y(n, t) says the signal of the teacher's path from the noise n: x_t = signal_t y_t + sigma_t n. One DDIM
+step of the teacher from t to the next cleaner s, started at the student's own point, moves y by a part Delta of the way
+to what the teacher says there, with tau = sigma / signal:
 
     Delta = 1 - tau_s / tau_t
     L_BS = E Delta^-2 || y(n, s) - sg[ y(n, t) + Delta (D(x_t, t) - y(n, t)) ] ||^2
@@ -66,12 +66,13 @@ class BOOT(FromNoiseMethod):
         student, n, k = networks.student, batch.noise, batch.k.clamp(min=1)
         t, s, last = student.index_set[k], student.index_set[k - 1], student.index_set[-1].expand(len(k))  # (B,)
         here, there = student.level(t), student.level(s)
-        delta = 1 - (there.sigma / there.signal) / (here.sigma / here.signal)  # (B, 1, 1, 1)
+        tau_t, tau_s = here.sigma / here.signal, there.sigma / there.signal
+        delta: Tensor = 1 - tau_s / tau_t  # type: ignore[assignment]  # (B, 1, 1, 1)
         with no_grad():
             y_t = student.predict(n, t).x0  # (B, C, H, W)
         target = y_t + delta * (self._teacher_x0(networks.teacher, q_sample(y_t, n, here), t) - y_t)
         distance = mean_absolute_error if self.options.distance == "l1" else mean_squared_error
-        weight = delta.flatten() ** -self.options.weight_exponent  # (B,)
+        weight = delta.view(-1) ** -self.options.weight_exponent  # (B,)
         steps = (weight * distance(student.predict(n, s).x0, target)).mean()
         boundary = distance(student.predict(n, last).x0, self._teacher_x0(networks.teacher, n, last)).mean()
         total = steps + self.options.boundary_weight * boundary

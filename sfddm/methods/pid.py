@@ -1,4 +1,4 @@
-"""Physics-informed distillation (PID, Tee et al. 2024, arXiv 2411.08378): a network solves the teacher's path from noise.
+"""Physics-informed distillation (PID, Tee et al. 2024, arXiv 2411.08378): a network solves the teacher's path.
 
 In variance-exploding coordinates, X = x_t / signal over tau = sigma / signal, the teacher's path obeys
 dX / dtau = (X - D(x_t, t)) / tau. The trajectory that starts at z = tau_T n is written with a network F,

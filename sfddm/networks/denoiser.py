@@ -85,7 +85,7 @@ class Denoiser(nn.Module):
         self._called = (torch.compile(self.network),)
 
     def predict(self, x: Tensor, t: Tensor) -> Prediction:
-        """Return the predicted clean image and noise; of a network that sees pure noise, what it makes of the noise x."""
+        """Return the predicted clean image and noise; with ``from_noise``, what the network makes of the noise x."""
         if self.from_noise is not None:
             return prediction_of_noise(self.from_noise, self.image_of(x, t), x, self.level(t), self.last_level)
         raw, level = self.raw(x, t), self.level(t)

@@ -183,7 +183,7 @@ def _check_model(folder: Path, card: dict[str, Any], expected: tuple[str, str], 
 def _images_of(
     stage: StudentTraining, store: Store, classes: tuple[int, ...] | None
 ) -> tuple[NDArray[np.uint8] | NoImages, NDArray[np.int64] | None]:
-    """Return the images and labels that a training sees: a data-free one none, of the shape that the manifest states."""
+    """Return the images and labels that a training sees: a data-free one none, of the shape in the manifest."""
     if not stage.training.data_free:
         return _images_of_classes(store, classes)
     count, height, width, channels = store.manifest["shape"]

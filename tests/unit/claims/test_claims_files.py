@@ -44,8 +44,10 @@ def test_every_paper_is_there_and_every_claim_that_the_report_owes() -> None:
         "Denoising Diffusion Implicit Models",
         "Progressive Distillation for Fast Sampling of Diffusion Models",
         "Consistency Models",
+        "BOOT",
         "Multi-Student Diffusion Distillation for Better One-Step Generators",
         "One-to-Many Knowledge Distillation",
+        "Physics Informed Distillation for Diffusion Models",
         "Samplers without training, as diff-sampler compares them",
         "Trajectory distillation, this project's own",
     ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from support.exact_networks import tiny_denoiser
 from support.methods import TIMESTEPS, method_of
 from support.noise_paths import NOISE, SCHEDULE, TableNetwork, exact_teacher, tau_of
 from support.point_runs import SPEC
@@ -18,6 +20,7 @@ from sfddm.methods import all_methods
 from sfddm.methods.base import Training
 from sfddm.methods.from_noise import FromNoiseMethod
 from sfddm.networks.denoiser import Denoiser
+from sfddm.networks.model_folder import load_model, save_model
 from sfddm.runtime.errors import SfddmError
 from sfddm.spec.load import parse_spec
 
@@ -111,3 +114,19 @@ def test_a_spec_with_both_is_accepted_beside_pairs_of_others() -> None:
 def test_no_training_is_data_free_and_compares_with_pairs() -> None:
     with pytest.raises(SfddmError, match="pairs: the training 1 is data-free"):
         Training("1", (0, 1), data_free=True, pairs=True)
+
+
+def test_a_model_folder_keeps_what_the_network_makes_of_noise_and_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+    model = tiny_denoiser(prediction="v", size=4)
+    assert "from_noise" not in save_and_read(tmp_path / "denoiser", model)
+    model.from_noise = "signal"
+    assert save_and_read(tmp_path / "signal", model)["from_noise"] == "signal"
+    assert load_model(tmp_path / "signal")[0].from_noise == "signal"
+    model.from_noise = "smoke"  # type: ignore[assignment]
+    with pytest.raises(SfddmError, match="from_noise 'smoke' is neither signal nor trajectory"):
+        save_and_read(tmp_path / "smoke", model)
+
+
+def save_and_read(folder: Path, model: Denoiser) -> dict[str, Any]:
+    save_model(folder, model, {})
+    return load_model(folder)[1]

@@ -100,6 +100,10 @@ def _indices(model: Denoiser, steps: int, index_set: IndexSetKind | Sequence[int
     from sfddm.diffusion.index_sets import check_index_set, make_index_set
 
     own = model.steps
+    if model.from_noise is not None:
+        if steps != 1 or index_set not in (None, own.index_set[:1]):
+            raise SfddmError(f"steps: this model makes an image of noise in 1 step, at index {own.index_set[0]} alone")
+        return own.index_set[:1]
     if index_set is None:
         index_set = own.index_set if len(own.index_set) == steps else "linspace"
     if isinstance(index_set, str):

@@ -85,6 +85,22 @@ def make_index_set(
     return index_set
 
 
+def karras_indices(alphas_bar: Float64, points: int, rho: float = 7.0) -> tuple[int, ...]:
+    """Return the teacher indices nearest to ``points`` levels that are even in tau^(1 / rho), tau = sigma / signal.
+
+    Karras et al. 2022 (arXiv 2206.00364), eq. 5, between the teacher's first step and its last, both among them. Where
+    several levels fall on one index, it is there once, so that there may be fewer.
+
+    Args:
+        alphas_bar: (T,) cumulative alphas of the teacher.
+        points: at least 2.
+        rho: how much more densely small noise is covered; positive.
+    """
+    root = np.sqrt((1 - alphas_bar) / alphas_bar) ** (1 / rho)  # (T,), increasing
+    wanted = np.linspace(root[0], root[-1], points)
+    return tuple(int(index) for index in np.unique(np.abs(root - wanted[:, None]).argmin(axis=1)))
+
+
 def dense_indices(timesteps: int, steps: int) -> tuple[int, ...]:
     """Return the indices of the teacher's dense path, among which GITS chooses ``steps``: 60, evenly spread, or all.
 

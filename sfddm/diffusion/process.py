@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PredictionKind = Literal["epsilon", "v", "x0", "consistency"]
+#: What a network that sees pure noise n and a step t makes of them: y_t ("signal") or y_t + tau_t n ("trajectory") of
+#: a path signal_t y_t + sigma_t n of the teacher, tau = sigma / signal.
+FromNoise = Literal["signal", "trajectory"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,47 @@ def consistency_prediction(raw: Tensor, x: Tensor, level: NoiseLevel, smallest: 
     beyond = level.sigma / level.signal - smallest.sigma / smallest.signal
     x0 = x / level.signal / (beyond * beyond + 1) - beyond * level.signal * raw  # 1 / sqrt(tau^2 + 1) is the signal
     return Prediction(x0, eps_from_x0(x, x0, level))
+
+
+def image_of_noise(kind: PredictionKind, raw: Tensor, noise: Tensor, last: NoiseLevel) -> Tensor:
+    """Return F, the image that the raw output for pure noise means, whatever step the network was told. (B, C, H, W).
+
+    It is the x0 that the same output for this noise would mean at the ``last`` level, so that a student with its
+    teacher's weights says the teacher's x0 there: the output itself for x0, almost minus it for v. An output that
+    predicts epsilon is divided by the last level's signal, and is of no use. Our choice; the papers' networks say F.
+    """
+    return prediction_from(kind, raw, noise, last).x0
+
+
+def signal_of_trajectory(image: Tensor, level: NoiseLevel, last: NoiseLevel) -> Tensor:
+    """Return y_t = (1 - tau_t / tau_T) F, which is 0 at the ``last`` level whatever F says. (B, C, H, W).
+
+    The trajectory y_t + tau_t n is then PID's (Tee et al. 2024): (tau_t / tau_T) z + (1 - tau_t / tau_T) F with
+    z = tau_T n.
+    """
+    share = (level.sigma / level.signal) / (last.sigma / last.signal)
+    return (1 - share) * image
+
+
+def prediction_of_noise(
+    what: FromNoise, image: Tensor, noise: Tensor, level: NoiseLevel, last: NoiseLevel
+) -> Prediction:
+    """Return the image that a network of noise stands for at ``level``, as x0. All (B, C, H, W).
+
+    x0 and eps agree on the point of the path, signal x0 + sigma eps, and not on the noise that the network saw. A point
+    of the trajectory is shown as it is, with all its noise in x0.
+
+    Args:
+        what: of the path.
+        image: F.
+        noise: n.
+        level: of the step t that the network was told.
+        last: of the noisiest step.
+    """
+    if what == "signal":
+        return Prediction(image, noise)
+    signal = signal_of_trajectory(image, level, last)
+    return Prediction(signal + level.sigma / level.signal * noise, noise.new_zeros(noise.shape))
 
 
 def training_target(kind: PredictionKind, x0: Tensor, noise: Tensor, level: NoiseLevel) -> Tensor:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-_INITIAL, _STEP, _ORDER, _TRAINING, _WEIGHTS, _FURTHER, _DROPPED = range(7)
+_INITIAL, _STEP, _ORDER, _TRAINING, _WEIGHTS, _FURTHER, _DROPPED, _CLASSES = range(8)
 
 
 def derived_seed(*parts: object) -> int:
@@ -127,3 +127,8 @@ def further_noise(
 def dropped(seed: int, step: int, count: int, share: float) -> NDArray[np.bool_]:
     """Return (count,) which labels of a training step are dropped, each with probability ``share``."""
     return _generator(seed, _DROPPED, step).random(count) < share
+
+
+def drawn_classes(seed: int, step: int, count: int, classes: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return (count,) classes of a training step that has no images, uniform among ``classes``."""
+    return np.array(classes)[_generator(seed, _CLASSES, step).integers(len(classes), size=count)]

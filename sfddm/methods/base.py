@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sfddm.diffusion.index_sets import check_index_set, dense_indices, make_index_set
-from sfddm.diffusion.process import PredictionKind
+from sfddm.diffusion.process import FromNoise, PredictionKind
 from sfddm.diffusion.schedule import Schedule
 from sfddm.methods.options import MethodOptions, TrainingOptions
 from sfddm.objectives.terms import Batch, Evaluations, Loss, Networks
@@ -59,6 +59,12 @@ class Training:
         stage: which of the method's losses it minimises, where there are several.
         pairs: whether the loss needs images that the teacher made, with their noise.
         share: of the classes; None: all of them.
+        data_free: whether it sees no image: the loss gets noise and, where the network takes classes, classes drawn
+            uniformly.
+        from_noise: what the student makes of pure noise, where it is no denoiser but sees noise and a step.
+
+    Raises:
+        SfddmError: a data-free training asks for pairs.
     """
 
     name: str
@@ -72,6 +78,14 @@ class Training:
     stage: str = ""
     pairs: bool = False
     share: Share | None = None
+    data_free: bool = False
+    from_noise: FromNoise | None = None
+
+    def __post_init__(self) -> None:
+        if self.data_free and self.pairs:
+            raise SfddmError(
+                f"pairs: the training {self.name} is data-free and compares with no images; leave them out"
+            )
 
 
 @dataclass(frozen=True)
@@ -104,8 +118,6 @@ class Method(ABC):
     title: ClassVar[str]
     reference: ClassVar[str]
     Options: ClassVar[type[MethodOptions]] = MethodOptions
-    #: Whether its trainings read images; without, they see noise alone.
-    needs_images: ClassVar[bool] = True
     #: Whether its row is what students are compared with.
     is_reference: ClassVar[bool] = False
 

@@ -54,7 +54,7 @@ def _overview(kind: type[Method]) -> Overview:
         reference=kind.reference,
         trainings="itself" if kind.is_reference else _trainings(plans),
         evaluations=(asked.student, asked.teacher) if asked else None,
-        needs=_needs(method, several),
+        needs=_needs(several),
         steps=tuple(sorted(plans)),
     )
 
@@ -79,10 +79,10 @@ def _trainings(plans: dict[int, Plan]) -> str:
     return f"{len(plans[steps].trainings)} at T' = {steps}"
 
 
-def _needs(method: Method, plan: Plan) -> tuple[str, ...]:
+def _needs(plan: Plan) -> tuple[str, ...]:
     trainings = plan.trainings
     told = {
-        "images": bool(trainings) and method.needs_images,
+        "images": any(not one.data_free for one in trainings),
         "pairs": any(one.pairs for one in trainings),
         "classes": any(one.share is not None for one in trainings),
     }

@@ -43,7 +43,7 @@ class SFD(Method):
 
     def plan(self, steps: int) -> Plan:
         """One training, from the teacher's weights."""
-        return self.plan_of(steps, self.training(str(steps), self.index_set(steps)))
+        return self.plan_of(steps, self.training(str(steps), self.index_set(steps), data_free=True))
 
     def evaluations(self, training: Training) -> Evaluations:
         """Walk down to the step on average half the way, the teacher one step further and M + 1 times as fine."""

@@ -102,7 +102,7 @@ class SiD(Method):
         Raises:
             SfddmError: as ``index_set``.
         """
-        return self.plan_of(steps, self.training("1", self.index_set(steps)))
+        return self.plan_of(steps, self.training("1", self.index_set(steps), data_free=True))
 
     def objective(self, training: Training, student: Denoiser, teacher: FrozenDenoiser) -> Objective:
         """Train psi, a copy of the teacher, beside G."""

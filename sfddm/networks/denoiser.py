@@ -12,11 +12,14 @@ from torch import Tensor, nn
 
 from sfddm.diffusion.process import (
     CLEAN,
+    FromNoise,
     NoiseLevel,
     Prediction,
     PredictionKind,
     consistency_prediction,
+    image_of_noise,
     prediction_from,
+    prediction_of_noise,
 )
 from sfddm.diffusion.schedule import Schedule
 from sfddm.networks.base import Condition, Network
@@ -40,6 +43,8 @@ class Denoiser(nn.Module):
         classes: n where the network takes class labels 0 .. n - 1, and n for "no class"; None where it takes none.
         labels: (B,) int64 classes of the batch at hand, set by :meth:`given`; None: no class.
         guidance_scale: w of classifier-free guidance, set by :meth:`given`.
+        from_noise: what the network makes of pure noise, which it then sees at every step instead of a noised image;
+            None: it is a denoiser.
         counter: of evaluations, shared with the views that :meth:`given` returns.
     """
 
@@ -52,12 +57,15 @@ class Denoiser(nn.Module):
     signal: Tensor
     sigma: Tensor
 
-    def __init__(self, network: Network, prediction: PredictionKind, steps: Steps) -> None:
+    def __init__(
+        self, network: Network, prediction: PredictionKind, steps: Steps, from_noise: FromNoise | None = None
+    ) -> None:
         super().__init__()
         self.network = network
         self._called: tuple[Callable[..., Any]] = (network,)  # in a tuple: no second entry among the weights
         self.prediction: PredictionKind = prediction
         self.steps = steps
+        self.from_noise: FromNoise | None = from_noise
         self.counter = EvaluationCounter()
         self.classes = network.classes
         schedule = Schedule(steps.alphas_bar)
@@ -77,11 +85,22 @@ class Denoiser(nn.Module):
         self._called = (torch.compile(self.network),)
 
     def predict(self, x: Tensor, t: Tensor) -> Prediction:
-        """Return the predicted clean image and noise."""
+        """Return the predicted clean image and noise; with ``from_noise``, what the network makes of the noise x."""
+        if self.from_noise is not None:
+            return prediction_of_noise(self.from_noise, self.image_of(x, t), x, self.level(t), self.last_level)
         raw, level = self.raw(x, t), self.level(t)
         if self.prediction == "consistency":
             return consistency_prediction(raw, x, level, self.level(self.index_set[:1]))
         return prediction_from(self.prediction, raw, x, level)
+
+    def image_of(self, noise: Tensor, t: Tensor) -> Tensor:
+        """Return F(noise, t), (B, C, H, W): the image that a network of pure noise says, see ``image_of_noise``."""
+        return image_of_noise(self.prediction, self.raw(noise, t), noise, self.last_level)
+
+    @property
+    def last_level(self) -> NoiseLevel:
+        """The noisiest level, shaped (1, 1, 1, 1)."""
+        return self.level(self.index_set[-1:])
 
     def given(self, labels: Tensor | None, guidance_scale: float = 1.0) -> Denoiser:
         """Return this very denoiser, weights shared, for a batch of these classes; without classes, itself.

@@ -23,6 +23,7 @@ from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_folder, read_json, write_json
 
 _PREDICTIONS = ("epsilon", "v", "x0", "consistency")
+_FROM_NOISE = (None, "signal", "trajectory")
 _AUXILIARY = "auxiliary.safetensors"
 _SNAPSHOTS = "snapshots"
 #: The snapshot of the last weights where the model itself is their average.
@@ -57,6 +58,8 @@ def save_model(
         "alphas_bar": [float(value) for value in steps.alphas_bar],
         "auxiliary_sha256": None,
     }
+    if denoiser.from_noise is not None:
+        card["from_noise"] = denoiser.from_noise
     with atomic_folder(folder) as temporary:
         denoiser.network.write(temporary, steps, denoiser.prediction)
         card["weights_sha256"] = _sha256((temporary / denoiser.network.weights_file).read_bytes())
@@ -89,10 +92,12 @@ def load_model(folder: Path, snapshot: str | None = None) -> tuple[Denoiser, dic
         weights = _read_weights(folder / network.weights_file, card["weights_sha256"])
         if card["prediction"] not in _PREDICTIONS:
             raise ValueError(f"prediction {card['prediction']!r} is none of {', '.join(_PREDICTIONS)}")
+        if (from_noise := card.get("from_noise")) not in _FROM_NOISE:
+            raise ValueError(f"from_noise {from_noise!r} is neither signal nor trajectory")
         network.read(weights, steps)
         if snapshot is not None:
             network.load_state_dict(_read_weights(_place_of(folder, snapshot), snapshots[snapshot]))
-        return Denoiser(network, card["prediction"], steps), card
+        return Denoiser(network, card["prediction"], steps, from_noise), card
     except (KeyError, TypeError, ValueError, RuntimeError, SfddmError) as error:
         raise SfddmError(f"{folder}: not a whole model folder ({str(error).splitlines()[0]})") from None
 

@@ -41,10 +41,11 @@ class Batch:
     """What one step sees.
 
     Attributes:
-        x0: (B, C, H, W) float32 images in [-1, 1].
+        x0: (B, C, H, W) float32 images in [-1, 1]; of a data-free training a tensor of torch's device ``meta``, which
+            has a shape and no numbers.
         noise: (B, C, H, W) float32, standard normal.
         k: (B,) int64 positions in the student's index set.
-        labels: (B,) int64 classes of x0; None where the student's network takes none.
+        labels: (B,) int64 classes of x0, or drawn uniformly without data; None where the student's network takes none.
         step: from 0.
         pairs: of the teacher, where the training asks for them.
     """

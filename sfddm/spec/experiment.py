@@ -123,6 +123,13 @@ class Spec(Strict):
         trainings = self.plan(row, steps).trainings
         if self.pairs is None and any(training.pairs for training in trainings):
             raise SfddmError("it compares with the teacher's images; give pairs")
+        for training in trainings:
+            predicted = training.prediction or self.network.prediction
+            if training.from_noise and predicted == "epsilon":
+                raise SfddmError(
+                    "prediction: must be x0 or v, for its network sees pure noise and epsilon would only repeat it; "
+                    "got epsilon"
+                )
         if self.network.classes is None and any(training.share for training in trainings):
             raise SfddmError("students: several students need classes; give network.classes")
 
@@ -239,10 +246,13 @@ class Spec(Strict):
         models = self.sampled_models(other, steps)
         if len(models) != 1:
             raise SfddmError(f"student_of: {other} at {steps} steps is several students, not one")
-        students, index_set = self.plan(other, steps).students, self.plan(row, steps).index_set
-        if index_set is None:
+        plan, students = self.plan(row, steps), self.plan(other, steps).students
+        if any(student.from_noise for student in students):
+            raise SfddmError(f"student_of: the student of {other} sees pure noise alone and can teach nobody")
+        if plan.index_set is None:
             raise SfddmError("index_set gits: needs a teacher of all steps; leave out student_of")
-        if students and not set(index_set) <= set(students[0].index_set):
+        asked = set(plan.index_set).union(*(own.index_set for own in plan.trainings if own.teacher is None))
+        if students and not asked <= set(students[0].index_set):
             raise SfddmError(f"student_of: the student of {other} is no model at all of this row's {steps} steps")
         return models[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sfddm.diffusion.randomness import epoch_order
+from sfddm.diffusion.randomness import drawn_classes, epoch_order
 
 #: Images up to this many bytes are copied to the device once; larger sets stay memory-mapped.
 RESIDENT_BYTES = 4 * 2**30
@@ -62,6 +63,57 @@ class Feed:
             chosen = torch.from_numpy(self.images[indices]).to(self.device, non_blocking=True)
         images = to_float(chosen) if chosen.dtype == torch.uint8 else chosen
         return images, None if self.labels is None else self.labels[places]
+
+
+@dataclass(frozen=True)
+class NoImages:
+    """What a data-free training gets in place of images.
+
+    Attributes:
+        count: how many an epoch counts.
+        shape: (C, H, W) of an image.
+        classes: those to draw; None: all that the network takes.
+    """
+
+    count: int
+    shape: tuple[int, int, int]
+    classes: tuple[int, ...] | None = None
+
+    def __len__(self) -> int:
+        return self.count
+
+
+class DataFreeFeed:
+    """Gives the classes of a step, drawn uniformly, and tensors without content in place of images.
+
+    Args:
+        shape: (C, H, W) of an image.
+        classes: those to draw; None where nobody asks.
+        batch_size: images a step, over all processes.
+        seed: of the classes.
+        device: where batches go.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        classes: tuple[int, ...] | None,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.shape, self.classes, self.batch_size, self.seed, self.device = shape, classes, batch_size, seed, device
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor | None]:
+        """Return (B, C, H, W) on torch's device ``meta``, which has a shape and no numbers, and (B,) classes.
+
+        Whoever computes with such images beside noise, or reads a number of them, gets an error.
+        """
+        images = torch.empty(self.batch_size, *self.shape, device="meta")
+        if self.classes is None:
+            return images, None
+        labels = torch.from_numpy(drawn_classes(self.seed, step, self.batch_size, self.classes))
+        return images, labels.to(self.device)
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.progress import Progress
 from sfddm.training.checkpoint import load_checkpoint, save_checkpoint
 from sfddm.training.ema import MovingAverage
-from sfddm.training.feed import Feed
+from sfddm.training.feed import DataFreeFeed, Feed, NoImages
 from sfddm.training.pairs import PairsFeed
 from sfddm.training.snapshots import Snapshots
 
@@ -66,8 +66,8 @@ def learning_rate(options: TrainingOptions, step: int, total: int) -> float:
 
 def train(
     objective: Objective,
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
+    images: NDArray[np.uint8] | NoImages,
+    labels: NDArray[np.int64] | None,
     options: TrainingOptions,
     *,
     seeds: Seeds,
@@ -83,8 +83,8 @@ def train(
 
     Args:
         objective: the student and what it minimises.
-        images: (N, H, W, C) uint8.
-        labels: (N,) int64 classes, -1 where there is none.
+        images: (N, H, W, C) uint8; of a data-free training none.
+        labels: (N,) int64 classes, -1 where there is none; None in a data-free training, which draws them.
         options: length, optimiser, precision.
         seeds, device: of the random numbers; where to compute.
         checkpoint: file of the running state, removed by the caller once the result is stored.
@@ -101,8 +101,7 @@ def train(
     first, seconds_before = load_checkpoint(checkpoint, objective, state.optimizer, state.average, total)
     if options.compile:
         objective.student.compile_network()
-    known = _known_labels(labels, objective.student.classes)
-    feed = Feed(images, known, options.batch_size, seeds.batches, options.shuffle, device)
+    feed = _make_feed(images, labels, objective.student.classes, options, seeds.batches, device)
     share = slice(accelerator.process_index, None, accelerator.num_processes)
     source = _Batches(feed, pairs, seeds, objective, options, share)
     snapshots = Snapshots(checkpoint, options.snapshots, total, state.average is not None)
@@ -173,7 +172,7 @@ class _Run:
 class _Batches:
     """Makes this process's part of the batch of a step, a function of the seeds and the step."""
 
-    feed: Feed
+    feed: Feed | DataFreeFeed
     pairs: PairsFeed | None
     seeds: Seeds
     objective: Objective
@@ -186,7 +185,7 @@ class _Batches:
         x0, labels = self.feed.batch(step)
         shape = tuple(x0.shape)
         noise, k, flips = training_noise(seed, step, shape, len(student.index_set), device)
-        if self.options.horizontal_flip:
+        if self.options.horizontal_flip and not x0.is_meta:  # a data-free training has nothing to flip
             x0 = torch.where(flips.view(-1, 1, 1, 1), x0.flip(-1), x0)
         if labels is not None and student.classes is not None and self.options.label_dropout:
             without = torch.from_numpy(dropped(seed, step, len(labels), self.options.label_dropout)).to(device)
@@ -256,6 +255,21 @@ def _make_state(objective: Objective, options: TrainingOptions) -> _State:
     )
     average = MovingAverage(objective.student.network, options.ema) if options.ema else None
     return _State(objective, optimizer, average)
+
+
+def _make_feed(
+    images: NDArray[np.uint8] | NoImages,
+    labels: NDArray[np.int64] | None,
+    classes: int | None,
+    options: TrainingOptions,
+    seed: int,
+    device: torch.device,
+) -> Feed | DataFreeFeed:
+    if isinstance(images, NoImages):
+        drawn = None if classes is None else images.classes or tuple(range(classes))
+        return DataFreeFeed(images.shape, drawn, options.batch_size, seed, device)
+    known = None if labels is None else _known_labels(labels, classes)
+    return Feed(images, known, options.batch_size, seed, options.shuffle, device)
 
 
 def _known_labels(labels: NDArray[np.int64], classes: int | None) -> NDArray[np.int64] | None:

@@ -118,6 +118,12 @@ class StudentInputs:
 
 
 def _plain(training: Training) -> dict[str, Any]:
-    """Return a training as plain JSON, without its options."""
+    """Return a training as plain JSON, without its options.
+
+    What only data-free trainings and networks of noise state is left out elsewhere, so that older digests stay.
+    """
     fields = {name: value for name, value in vars(training).items() if name != "options"}
+    for name in ("data_free", "from_noise"):
+        if not fields[name]:
+            del fields[name]
     return fields | {"share": None if training.share is None else vars(training.share)}

@@ -21,6 +21,7 @@ from sfddm.runtime.device import is_first_process
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import digest_of, read_json
 from sfddm.training.card import make_card
+from sfddm.training.feed import NoImages
 from sfddm.training.loop import Seeds, remove_state, train
 from sfddm.training.pairs import PairsFeed
 from sfddm.training.partition import read_partition
@@ -57,7 +58,7 @@ def train_student(
     frozen = FrozenDenoiser(teacher.to(device), stage.method.guidance_scale)
     objective = make_objective(stage, student, frozen, inputs.start)
     checkpoint = (state or Path("reports/state")) / digest_of(key)[:16] / "checkpoint.safetensors"
-    images, labels = _images_of_classes(store, classes)
+    images, labels = _images_of(stage, store, classes)
     further = derived_seed(stage.seed, stage.method.method, training.name, "further")
     result = train(
         objective,
@@ -134,7 +135,7 @@ def make_student(stage: StudentTraining, teacher: Denoiser, start: Denoiser | No
     else:
         network = build_network(teacher.network.config, seed)
     steps = teacher.steps.subsequence(training.index_set, training.conditioning or training.index_set)
-    return Denoiser(network, training.prediction or teacher.prediction, steps)
+    return Denoiser(network, training.prediction or teacher.prediction, steps, training.from_noise)
 
 
 def make_objective(
@@ -177,6 +178,16 @@ def _check_model(folder: Path, card: dict[str, Any], expected: tuple[str, str], 
         raise SfddmError(
             f"{folder}: holds {card['method']} {card['fold']}, but {who} needs {expected[0]} {expected[1]}"
         )
+
+
+def _images_of(
+    stage: StudentTraining, store: Store, classes: tuple[int, ...] | None
+) -> tuple[NDArray[np.uint8] | NoImages, NDArray[np.int64] | None]:
+    """Return the images and labels that a training sees: a data-free one none, of the shape in the manifest."""
+    if not stage.training.data_free:
+        return _images_of_classes(store, classes)
+    count, height, width, channels = store.manifest["shape"]
+    return NoImages(count, (channels, height, width), classes), None
 
 
 def _images_of_classes(store: Store, classes: tuple[int, ...] | None) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

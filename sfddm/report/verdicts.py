@@ -18,20 +18,26 @@ _IN_A_LINE = 4
 
 
 def strip_values(content: Content) -> dict[str, Any]:
-    """Return what the template of the strips shows: each paper's claims as marks, its counts and its conclusion."""
+    """Return what the template of the strips shows: each paper's claims as marks, its counts and its conclusion.
+
+    Papers of which no figure was measured stand aside.
+    """
     conclusions = conclusions_of(content)
+    papers = [
+        {
+            "title": paper,
+            "marks": [{"verdict": one, "grade": one.grade or ""} for one in some],
+            "sentence": counts_sentence(some),
+            "conclusions": conclusions.get(paper, ()),
+            "measured": any(one.verdict not in (*OPEN, *PROPERTY_WORDS) for one in some),
+        }
+        for paper, some in by_paper(content.verdicts).items()
+    ]
     return {
         "came_out": _counted(content.verdicts, MEASURED_WORDS),
         "properties": _counted(content.verdicts, PROPERTY_WORDS),
-        "papers": [
-            {
-                "title": paper,
-                "marks": [{"verdict": one, "grade": one.grade or ""} for one in some],
-                "sentence": counts_sentence(some),
-                "conclusions": conclusions.get(paper, ()),
-            }
-            for paper, some in by_paper(content.verdicts).items()
-        ],
+        "papers": [paper for paper in papers if paper["measured"]],
+        "aside": [paper for paper in papers if not paper["measured"]],
         "expected": false_verdicts(content.verdicts),
         "signs": SIGNS,
     }

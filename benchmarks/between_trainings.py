@@ -17,7 +17,7 @@ from sfddm.claims.figures import FigureOverSeeds, measured_of
 from sfddm.results.metrics import read_metrics
 from sfddm.results.statistics import t_quantile
 
-RECORD = Path("reports/records/digits-study-cpu")
+RECORD = Path("reports/records/digits-study-before-budgets-cpu")
 OUT = Path("sfddm/claims/between_trainings.json")
 
 

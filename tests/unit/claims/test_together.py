@@ -20,7 +20,7 @@ from sfddm.results.metrics import read_metrics
 from sfddm.results.rows import Row
 from sfddm.results.statistics import Estimate, difference, t_quantile
 
-RECORD = Path(__file__).parents[3] / "reports" / "records" / "digits-study-cpu"
+RECORD = Path(__file__).parents[3] / "reports" / "records" / "digits-study-before-budgets-cpu"
 
 
 def test_holm_is_the_closure_of_bonferroni_tests() -> None:

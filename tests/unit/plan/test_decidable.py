@@ -79,7 +79,7 @@ def test_several_budgets_settle_and_several_extractors_take_part() -> None:
 
 
 def test_the_labels_that_a_plan_knows_are_those_that_are_written() -> None:
-    for record, measurement in (("digits-study-cpu", "agreement"), ("gaussians-2d-cpu", "agreement")):
+    for record, measurement in (("digits-study-before-budgets-cpu", "agreement"), ("gaussians-2d-cpu", "agreement")):
         spec, rows = load_spec(RECORDS / record / "spec.yaml"), read_metrics(RECORDS / record)[0].rows
         written = {(row.metric, row.label) for row in rows if "_teacher" in row.metric}
         labels = find_measurement(measurement).labels(stages.scoring(spec))

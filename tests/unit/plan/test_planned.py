@@ -33,7 +33,7 @@ def seconds_in(planned: Planned, stage: str) -> float:
 
 def test_hours_at_another_records_speed_are_those_that_the_run_took(tmp_path: Path) -> None:
     """The full study alone tells how long digits takes, to within 30 %."""
-    copytree(RECORDS / "digits-study-cpu", tmp_path / "digits-study-cpu")
+    copytree(RECORDS / "digits-study-before-budgets-cpu", tmp_path / "digits-study-cpu")
     planned = plan_of(load_spec(RECORDS / "digits-before-budgets-cpu" / "spec.yaml"), records=tmp_path)
     rows = [row for row in read_metrics(RECORDS / "digits-before-budgets-cpu")[0].rows if row.metric == "kid"]
     took = {(row.method, row.steps): row.train_seconds for row in rows}
@@ -43,7 +43,7 @@ def test_hours_at_another_records_speed_are_those_that_the_run_took(tmp_path: Pa
     assert seconds_in(planned, "train") == pytest.approx(teacher, rel=0.3)
     assert seconds_in(planned, "distill") == pytest.approx(students, rel=0.3)
     assert seconds_in(planned, "sample") == pytest.approx(sampling, rel=0.3)
-    assert {rate.record for stage in planned.stages for rate in stage.rates} == {"digits-study-cpu"}
+    assert {rate.record for stage in planned.stages for rate in stage.rates} == {"digits-study-before-budgets-cpu"}
 
 
 def test_another_network_has_no_hours() -> None:
@@ -55,10 +55,10 @@ def test_another_network_has_no_hours() -> None:
 
 def test_the_smallest_difference_is_the_one_that_the_report_tells() -> None:
     """Of the comparison of the study that was made: its three seeds are planned again."""
-    spec = load_spec(RECORDS / "digits-study-cpu" / "spec.yaml")
+    spec = load_spec(RECORDS / "digits-study-before-budgets-cpu" / "spec.yaml")
     figures = {
         (one.first.method, one.first.steps): one
-        for one in Figures(read_metrics(RECORDS / "digits-study-cpu")).all
+        for one in Figures(read_metrics(RECORDS / "digits-study-before-budgets-cpu")).all
         if one.first.metric == "frechet_distance"
     }
     claim = next(one for one in decidable(spec, load_claims()) if one.claim.id == "sfddm-below-ddim")
@@ -70,7 +70,7 @@ def test_the_smallest_difference_is_the_one_that_the_report_tells() -> None:
         assert difference is not None
         assert shown is not None
         assert f"a difference of {shown.difference:.3g} would be seen" in what_would_decide(difference)
-        assert shown.record == "digits-study-cpu"
+        assert shown.record == "digits-study-before-budgets-cpu"
 
 
 def test_one_seed_shows_what_its_widened_interval_allows() -> None:

@@ -19,7 +19,11 @@ SPECS = sorted(path.stem for path in Path("params").glob("*.yaml"))
 WIDENED = "single training: interval widened 2.4 times"
 
 
-@pytest.mark.parametrize("record", sorted(path.name for path in RECORDS.iterdir()))
+#: Its run was stopped before the interpolations that its spec asks for were measured.
+STOPPED = {"digits-study-cpu"}
+
+
+@pytest.mark.parametrize("record", sorted({path.name for path in RECORDS.iterdir()} - STOPPED))
 def test_the_plan_finds_the_comparisons_of_the_record(record: str) -> None:
     claims = load_claims()
     planned = decidable(load_spec(RECORDS / record / "spec.yaml"), claims)

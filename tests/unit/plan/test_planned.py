@@ -33,7 +33,7 @@ def seconds_in(planned: Planned, stage: str) -> float:
 
 def test_hours_at_another_records_speed_are_those_that_the_run_took(tmp_path: Path) -> None:
     """The full study alone tells how long digits takes, to within 30 %."""
-    copytree(RECORDS / "digits-study-before-budgets-cpu", tmp_path / "digits-study-cpu")
+    copytree(RECORDS / "digits-study-before-budgets-cpu", tmp_path / "digits-study-before-budgets-cpu")
     planned = plan_of(load_spec(RECORDS / "digits-before-budgets-cpu" / "spec.yaml"), records=tmp_path)
     rows = [row for row in read_metrics(RECORDS / "digits-before-budgets-cpu")[0].rows if row.metric == "kid"]
     took = {(row.method, row.steps): row.train_seconds for row in rows}

@@ -51,16 +51,10 @@ def start_fork_server() -> None:
     Not where jobs run elsewhere or in a container, nor beside accelerators, where seconds do not count. ``--config
     fork_server=false`` leaves it out: then the benchmarks' columns of memory and CPU see the job itself.
     """
-    elsewhere = (
-        workflow.nodes is not None or workflow.deployment_settings.deployment_method
-    )
-    wanted = (
-        str(config.get("fork_server", True)).lower() != "false"
-    )  # --config gives "false" as a string
+    elsewhere = workflow.nodes is not None or workflow.deployment_settings.deployment_method
+    wanted = str(config.get("fork_server", True)).lower() != "false"  # --config gives "false" as a string
     if wanted and not elsewhere and not accelerators():
-        fork_server.start(
-            images=not all(spec_of(name).data.points for name in EXPERIMENTS)
-        )
+        fork_server.start(images=not all(spec_of(name).data.points for name in EXPERIMENTS))
 
 
 def give_up(sentence: str) -> NoReturn:
@@ -81,11 +75,7 @@ def chosen_experiments() -> list[str]:
     """Return the experiments of this run, checked: a list in params.yaml, or NAME,NAME in --config experiments=."""
     chosen = config.get("experiments")
     names = chosen.split(",") if isinstance(chosen, str) else chosen
-    if (
-        not isinstance(names, list)
-        or not names
-        or not all(isinstance(name, str) and name for name in names)
-    ):
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
         give_up(
             "experiments: must be names of specs in params/, as a list in params.yaml "
             f"or like --config experiments=smoke,digits; got {chosen!r}"
@@ -103,9 +93,7 @@ def spec_of(experiment: str) -> Spec:
     try:
         spec = load_spec(path)
         if spec.name != experiment:
-            raise SfddmError(
-                f"{path}: name: must be {experiment}, like the file; it is {spec.name}"
-            )
+            raise SfddmError(f"{path}: name: must be {experiment}, like the file; it is {spec.name}")
     except SfddmError as error:
         give_up(str(error))
     return spec
@@ -125,21 +113,13 @@ def code_of(*modules: str, **options) -> str:
 
 def report_files() -> list[Path]:
     """Return what the report reads of the package besides code: templates, styles, and what verdicts are widened by."""
-    templates = [
-        file
-        for file in ROOT.joinpath("report", "templates").rglob("*")
-        if file.is_file()
-    ]
+    templates = [file for file in ROOT.joinpath("report", "templates").rglob("*") if file.is_file()]
     return [*templates, ROOT / "claims" / "between_trainings.json"]
 
 
 def claims_files() -> list[str]:
     """Return the files that say what the papers claim, and which figures others published."""
-    return sorted(
-        str(file)
-        for folder in ("claims", "published")
-        for file in Path("params", folder).glob("*.yaml")
-    )
+    return sorted(str(file) for folder in ("claims", "published") for file in Path("params", folder).glob("*.yaml"))
 
 
 @cache
@@ -160,17 +140,10 @@ def depends(kind: str, *names: str, **fixed):
     """Return a function of the wildcards: a stage's ``Dependencies``, of these wildcards and fixed values."""
 
     @cache
-    def of_values(
-        experiment: str, values: tuple[str, ...]
-    ) -> dependencies.Dependencies:
-        given = {
-            name: int(value) if name in ("seed", "steps") else value
-            for name, value in zip(names, values)
-        }
+    def of_values(experiment: str, values: tuple[str, ...]) -> dependencies.Dependencies:
+        given = {name: int(value) if name in ("seed", "steps") else value for name, value in zip(names, values)}
         try:
-            return getattr(dependencies, f"of_{kind}")(
-                spec_of(experiment), **given, **fixed
-            )
+            return getattr(dependencies, f"of_{kind}")(spec_of(experiment), **given, **fixed)
         except SfddmError as error:
             give_up(str(error))
 
@@ -199,9 +172,7 @@ INDEX_SETS = depends("index_set", "row", "steps")
 CLASSIFIERS = depends("classifier")
 REFERENCE, SCORES = depends("reference"), depends("score")
 # Of an extractor after the first of evaluation.extractors.
-FURTHER_REFERENCE, FURTHER_SCORES = depends("reference", "extractor"), depends(
-    "score", "extractor"
-)
+FURTHER_REFERENCE, FURTHER_SCORES = depends("reference", "extractor"), depends("score", "extractor")
 MEASUREMENTS = depends("measurement", "name", "row", "steps")
 
 

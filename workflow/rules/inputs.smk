@@ -18,9 +18,7 @@ def method_of(wildcards) -> Method:
 def row_sampling(wildcards):
     """Return how a row is sampled."""
     try:
-        return stages.row_sampling(
-            spec_of(wildcards.experiment), wildcards.method, int(wildcards.steps)
-        )
+        return stages.row_sampling(spec_of(wildcards.experiment), wildcards.method, int(wildcards.steps))
     except SfddmError as error:
         give_up(str(error))
 
@@ -33,9 +31,7 @@ def find_fold(wildcards) -> Training:
         give_up(str(error))
 
 
-def model_folder(
-    experiment: str, seed: str | int, method: str, fold: str | None
-) -> str:
+def model_folder(experiment: str, seed: str | int, method: str, fold: str | None) -> str:
     """Return the folder of a fold's model; without a fold, the teacher's."""
     place = f"reports/runs/{experiment}/seed-{seed}"
     return f"{place}/{method}/fold-{fold}" if fold else f"{place}/teacher/model"
@@ -46,11 +42,7 @@ def teacher_threads(wildcards) -> int:
 
     Beside other jobs it would wait until two cores are free at once, which may be when all else is done.
     """
-    return (
-        2
-        if len(EXPERIMENTS) == len(spec_of(wildcards.experiment).first_seeds) == 1
-        else 1
-    )
+    return 2 if len(EXPERIMENTS) == len(spec_of(wildcards.experiment).first_seeds) == 1 else 1
 
 
 def teacher_of_fold(wildcards) -> str:
@@ -63,46 +55,29 @@ def teacher_of_fold(wildcards) -> str:
 def start_of_fold(wildcards) -> list[str]:
     """Return the model whose weights a fold starts from, where it has one."""
     start = find_fold(wildcards).start
-    return (
-        [model_folder(wildcards.experiment, wildcards.seed, wildcards.method, start)]
-        if start
-        else []
-    )
+    return [model_folder(wildcards.experiment, wildcards.seed, wildcards.method, start)] if start else []
 
 
 def pairs_of_fold(wildcards) -> list[str]:
     """Return the teacher's images with their noise, where the fold's loss needs them."""
     needed = find_fold(wildcards).pairs
-    return (
-        [f"reports/runs/{wildcards.experiment}/seed-{wildcards.seed}/teacher/pairs"]
-        if needed
-        else []
-    )
+    return [f"reports/runs/{wildcards.experiment}/seed-{wildcards.seed}/teacher/pairs"] if needed else []
 
 
 def partition_of_fold(wildcards) -> list[str]:
     """Return the partition of the classes, where the student has a share of them."""
     shared = find_fold(wildcards).share is not None
-    return (
-        [f"reports/runs/{wildcards.experiment}/partitions/{wildcards.method}.json"]
-        if shared
-        else []
-    )
+    return [f"reports/runs/{wildcards.experiment}/partitions/{wildcards.method}.json"] if shared else []
 
 
 def option(name: str, folders) -> str:
     """Return a command line's part that names folders: the option once for each."""
-    return " ".join(
-        f"{name} {folder}"
-        for folder in ([folders] if isinstance(folders, str | Path) else folders)
-    )
+    return " ".join(f"{name} {folder}" for folder in ([folders] if isinstance(folders, str | Path) else folders))
 
 
 def folder_of(experiment: str, seed: str | int, model) -> str:
     """Return the folder of a model."""
-    return model_folder(
-        experiment, seed, model.row, None if model == TEACHER else model.fold
-    )
+    return model_folder(experiment, seed, model.row, None if model == TEACHER else model.fold)
 
 
 def sampled_models(wildcards) -> list[str]:
@@ -128,9 +103,7 @@ def trained_seeds(wildcards) -> dict[str, tuple[int, ...]]:
     if not isinstance(spec.seeds, SeedsUntilDecided):
         return dict.fromkeys(spec.methods, spec.seeds)
     decisions = []
-    for count in range(
-        spec.seeds.at_least, int(wildcards.get("seeds", spec.seeds.at_most))
-    ):
+    for count in range(spec.seeds.at_least, int(wildcards.get("seeds", spec.seeds.at_most))):
         job = checkpoints.further_seed.get(experiment=wildcards.experiment, seeds=count)
         decisions.append(read_result(Path(job.output[0]), FurtherSeed, "further-seed"))
         if not decisions[-1].rows:
@@ -142,11 +115,7 @@ def row_files(wildcards, name: str) -> list[str]:
     """Return the files of one name of all rows and seeds of an experiment."""
     spec, seeds = spec_of(wildcards.experiment), trained_seeds(wildcards)
     place = f"reports/runs/{wildcards.experiment}"
-    return [
-        f"{place}/seed-{seed}/{row}/steps-{steps}/{name}"
-        for row, steps in spec.rows()
-        for seed in seeds[row]
-    ]
+    return [f"{place}/seed-{seed}/{row}/steps-{steps}/{name}" for row, steps in spec.rows() for seed in seeds[row]]
 
 
 def reference_files(wildcards) -> list[str]:
@@ -184,9 +153,7 @@ def measured_files(wildcards) -> list[str]:
         f"reports/runs/{wildcards.experiment}/seed-{seed}/{row}/steps-{steps}/{name}.{ending}"
         for name in spec.evaluation.measured
         for row, steps in spec.measured_rows(name)
-        for seed in (
-            seeds[row] if find_measurement(name).every_seed else seeds[row][:1]
-        )
+        for seed in (seeds[row] if find_measurement(name).every_seed else seeds[row][:1])
         for ending in ("json", "npz")
     ]
 
@@ -203,17 +170,12 @@ def measurement_inputs(wildcards) -> dict:
         "models": lambda: sampled_models(wildcards),
         "teacher": lambda: f"{place}/seed-{wildcards.seed}/teacher/model",
     }
-    return {
-        need: files[need]() for need in find_measurement(wildcards.measurement).needs
-    }
+    return {need: files[need]() for need in find_measurement(wildcards.measurement).needs}
 
 
 def measurement_options(wildcards, input) -> str:
     """Return the command line's part that names what a measurement needs."""
-    given = {
-        need: getattr(input, need)
-        for need in find_measurement(wildcards.measurement).needs
-    }
+    given = {need: getattr(input, need) for need in find_measurement(wildcards.measurement).needs}
     if "reference" in given:
         given["reference"] = Path(given["reference"]).parent
     if "samples" in given:
@@ -234,10 +196,7 @@ def all_models(wildcards) -> list[str]:
     for row, own in seeds.items():
         for seed in own:
             models.append(model_folder(wildcards.experiment, seed, "teacher", None))
-            models += [
-                model_folder(wildcards.experiment, seed, row, name)
-                for name in spec.trainings(row)
-            ]
+            models += [model_folder(wildcards.experiment, seed, row, name) for name in spec.trainings(row)]
     return list(dict.fromkeys(models))
 
 

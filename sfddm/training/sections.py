@@ -108,6 +108,7 @@ class StudentInputs:
         start: the model whose weights it starts from, where the training has one.
         pairs: what ``sfddm pairs`` wrote, where the loss needs it.
         partition: what ``sfddm partition`` wrote, where the student has a share of the classes.
+        classifier: what ``sfddm classifier`` wrote, where the loss asks it.
     """
 
     data: Path
@@ -115,9 +116,14 @@ class StudentInputs:
     start: Path | None = None
     pairs: Path | None = None
     partition: Path | None = None
+    classifier: Path | None = None
 
 
 def _plain(training: Training) -> dict[str, Any]:
-    """Return a training as plain JSON, without its options."""
-    fields = {name: value for name, value in vars(training).items() if name != "options"}
+    """Return a training as plain JSON, without its options, and without ``classifier`` where it asks for none.
+
+    So the keys of trainings stay what they were before there was one to ask for.
+    """
+    left_out = {"options"} if training.classifier else {"options", "classifier"}
+    fields = {name: value for name, value in vars(training).items() if name not in left_out}
     return fields | {"share": None if training.share is None else vars(training.share)}

@@ -79,13 +79,20 @@ class Progressive(Method):
 
         The weight makes it the larger of the errors in x0 and in noise.
         """
-        student, teacher = networks.student, networks.teacher
-        t = student.index_set[batch.k]  # (B,)
-        z_t = q_sample(batch.x0, batch.noise, student.level(t))
-        target = distillation_target(teacher, z_t, t, stride=teacher.steps.timesteps // len(student.index_set))
-        weight = signal_to_noise(student.level(t)).clamp(min=1)
-        total = (weight * mean_squared_error(student.predict(z_t, t).x0, target)).mean()
+        said, target = predicted_and_target(networks, batch)
+        student = networks.student
+        weight = signal_to_noise(student.level(student.index_set[batch.k])).clamp(min=1)
+        total = (weight * mean_squared_error(said, target)).mean()
         return Loss(total, {"x0": total.detach()})
+
+
+def predicted_and_target(networks: Networks, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the x0 that the student says of the batch's noised images, and the one that it should say."""
+    student, teacher = networks.student, networks.teacher
+    t = student.index_set[batch.k]  # (B,)
+    z_t = q_sample(batch.x0, batch.noise, student.level(t))  # (B, C, H, W)
+    target = distillation_target(teacher, z_t, t, stride=teacher.steps.timesteps // len(student.index_set))
+    return student.predict(z_t, t).x0, target
 
 
 def distillation_target(teacher: FrozenDenoiser, z_t: Tensor, t: Tensor, stride: int) -> Tensor:

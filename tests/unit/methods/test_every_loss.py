@@ -19,7 +19,7 @@ from support.exact_networks import (
     weights_of,
 )
 from support.methods import TIMESTEPS, method_of, reachable, trained_methods
-from support.trainings import NO_DRAWS, GivenDraws, fresh_student
+from support.trainings import NO_DRAWS, GivenDraws, fresh_student, tiny_classifier
 from torch import Tensor
 
 from sfddm.diffusion.schedule import make_schedule
@@ -45,7 +45,9 @@ def training_of(method: Method, which: int = 0) -> tuple[Training, Denoiser, Den
 
 
 def objective_of(method: Method, training: Training, student: Denoiser, teacher: Denoiser) -> Objective:
-    return method.objective(training, student, FrozenDenoiser(teacher))
+    objective = method.objective(training, student, FrozenDenoiser(teacher))
+    objective.classifier = tiny_classifier() if training.classifier else None
+    return objective
 
 
 def loss_of(objective: Objective, training: Training, x0: Tensor, noise: Tensor, k: Tensor, step: int = 0) -> Loss:
@@ -136,10 +138,12 @@ FURTHER: list[tuple[str, dict[str, Any]]] = [
     ("one-to-many", {"feature_weight": 0.5}),
     ("multi-student", {"fake_ratio": 2}),
     ("multi-student", {"fake_ratio": 2, "adversarial": {"images": 64}}),
+    ("cfd", {"from_steps": 8, "entropy_weight": 0.1}),
+    ("rdd", {"from_steps": 8, "queue_size": 20, "contrast": 5, "enqueued": 7}),
 ]
 
 
-@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in trained_methods()), *FURTHER[:2]])
+@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in trained_methods()), *FURTHER[:2], *FURTHER[3:]])
 def test_the_evaluations_of_the_card_are_those_that_the_loss_makes(name: str, options: dict[str, Any]) -> None:
     """A moving average of the student and a copy of the teacher count too, whichever of the two they are booked on."""
     method, steps = method_of(name, **options), 2
@@ -204,13 +208,16 @@ def write_made_up_pairs(folder: Path) -> None:
     write_json(folder / "pairs.json", {"seed": 8})
 
 
-@pytest.mark.parametrize("name", [name for name in trained_methods() if name not in ("consistency", "multi-student")])
+HAVE_THEIR_OWN = ("cfd", "consistency", "multi-student", "rdd")
+
+
+@pytest.mark.parametrize("name", [name for name in trained_methods() if name not in HAVE_THEIR_OWN])
 @pytest.mark.parametrize("steps", [8, 2])
 def test_where_the_data_is_one_image_the_exact_student_has_no_loss(name: str, steps: int) -> None:
     """There the exact teacher says the image at every step, DDIM is exact, and no method can ask for anything else.
 
-    Consistency distillation, which predicts something else than x0, and multi-student distillation, whose students see
-    no image, have exact tests of their own.
+    Consistency distillation, which predicts something else than x0, multi-student distillation, whose students see no
+    image, and those that compare a classifier's features have exact tests of their own.
     """
     image = torch.tensor([[-0.75, 0.5], [1.0, 0.125]]).view(1, 1, 2, 2)
     root = gaussian_denoiser(make_schedule("cosine", TIMESTEPS), image, 0.0, "x0")

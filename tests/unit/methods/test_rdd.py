@@ -76,7 +76,7 @@ def head_written_out(memory: PixelMemory, features: torch.Tensor) -> np.ndarray:
     hidden = pixels @ first.weight.detach().double().numpy()[:, :, 0, 0].T
     hidden = (hidden - hidden.mean(0)) / np.sqrt(hidden.var(0) + 1e-5)
     out: np.ndarray = np.maximum(hidden, 0) @ last.weight.detach().double().numpy()[:, :, 0, 0].T
-    return out / np.linalg.norm(out, axis=1, keepdims=True)
+    return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12)  # ReLU may leave nothing
 
 
 @pytest.mark.parametrize("temperature", [0.1, 1.0])

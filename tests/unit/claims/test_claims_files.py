@@ -44,8 +44,10 @@ def test_every_paper_is_there_and_every_claim_that_the_report_owes() -> None:
         "Denoising Diffusion Implicit Models",
         "Progressive Distillation for Fast Sampling of Diffusion Models",
         "Consistency Models",
+        "Accelerating Diffusion Sampling with Classifier-based Feature Distillation",
         "Multi-Student Diffusion Distillation for Better One-Step Generators",
         "One-to-Many Knowledge Distillation",
+        "Relational Diffusion Distillation for Efficient Image Generation",
         "Samplers without training, as diff-sampler compares them",
         "Trajectory distillation, this project's own",
     ]

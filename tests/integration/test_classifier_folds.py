@@ -1,4 +1,4 @@
-"""Folds that ask the run's own classifier, through the stages: what they need, refuse and depend on; and that they learn."""
+"""Folds that ask the run's own classifier, through the stages: what they need, refuse, depend on and learn."""
 
 from __future__ import annotations
 
@@ -30,7 +30,12 @@ CPU = torch.device("cpu")
 TRAINING = {"images": 25_600, "batch_size": 128, "learning_rate": 5e-3, "learning_rate_schedule": "linear"}
 ROW = {"start": 4, "temperature": 1.0, "steps": [2]}
 MEMORY = {"similarity_weight": 0.0, "queue_size": 256, "contrast": 64}
-METHODS = {"teacher": {"reference_steps": 8}, "progressive": {"start": 4, "steps": [2]}, "cfd": ROW, "rdd": ROW | MEMORY}
+METHODS = {
+    "teacher": {"reference_steps": 8},
+    "progressive": {"start": 4, "steps": [2]},
+    "cfd": ROW,
+    "rdd": ROW | MEMORY,
+}
 
 
 @pytest.fixture(scope="module")

@@ -74,6 +74,7 @@ def distill(
     start: arg.Start = None,
     pairs: arg.Pairs = None,
     partition: arg.Partition = None,
+    classifier: arg.ClassifierFolder = None,
     seed: arg.Seed = 0,
     state: arg.State = arg.STATE,
     *,
@@ -84,7 +85,7 @@ def distill(
     from sfddm.training.sections import StudentInputs
     from sfddm.training.student import train_student
 
-    inputs = StudentInputs(data, teacher, start, pairs, partition)
+    inputs = StudentInputs(data, teacher, start, pairs, partition, classifier)
     train_student(stages.student_training(spec, row, fold, seed), inputs, out, state=state, device=device)
     return dependencies.of_student(spec, row, fold, seed)
 

@@ -79,5 +79,6 @@ PROPERTIES = Path("reports/properties.json")
 Start = Annotated[Path | None, option("--start", "The model folder it starts from."), Reads()]
 Pairs = Annotated[Path | None, option("--pairs", "What `sfddm pairs` wrote."), Reads()]
 Partition = Annotated[Path | None, option("--partition", "What `sfddm partition` wrote."), Reads()]
+ClassifierFolder = Annotated[Path | None, option("--classifier", "What `sfddm classifier` wrote."), Reads()]
 Properties = Annotated[Path | None, option("--properties", "What `sfddm properties` wrote.")]
 IndexSetFile = Annotated[Path | None, option("--index-set", "What `sfddm index-set` wrote."), Reads()]

@@ -141,6 +141,7 @@ def distill(
         SfddmError: there is no such row or step count, an input is missing, or an output is not sfddm's own.
     """
     from sfddm.evaluation.class_partition import write_partition
+    from sfddm.evaluation.classifier import train_classifier
     from sfddm.runtime.device import leased_device
     from sfddm.sampling.pairs import write_pairs
     from sfddm.spec import stages
@@ -154,10 +155,11 @@ def distill(
     folders = {training.name: out / f"fold-{training.name}" for training in plan.trainings}
     pairs = out / "pairs" if any(training.pairs for training in plan.trainings) else None
     partition = out / "partition.json" if any(training.share for training in plan.trainings) else None
+    classifier = out / "classifier" if any(training.classifier for training in plan.trainings) else None
     check_outputs(
         [data / "train", teacher],
         files=[partition] if partition else [],
-        folders=[*folders.values(), *([pairs] if pairs else [])],
+        folders=[*folders.values(), *(folder for folder in (pairs, classifier) if folder)],
         containers=[out / "state"],
     )
     with leased_device() as device:
@@ -165,6 +167,8 @@ def distill(
             write_pairs(stages.pair_sampling(spec, seed), teacher, pairs, device=device)
         if partition:
             write_partition(stages.class_partition(spec, row), data, partition)
+        if classifier:
+            train_classifier(stages.classifier_training(spec), data, classifier, device)
         for training in plan.trainings:
             inputs = StudentInputs(
                 data,
@@ -172,6 +176,7 @@ def distill(
                 folders[training.start] if training.start else None,
                 pairs if training.pairs else None,
                 partition if training.share else None,
+                classifier if training.classifier else None,
             )
             stage = stages.student_training(spec, row, training.name, seed)
             train_student(stage, inputs, folders[training.name], state=out / "state", device=device)

@@ -63,6 +63,11 @@ class Source(Strict, ABC):
             raise ValueError("names a split twice")
         return splits
 
+    @property
+    def labelled(self) -> bool:
+        """Whether images have labels, as far as the section tells; False only where none can have one."""
+        return True
+
     def require(self, key: str, places: Mapping[Split, object]) -> None:
         """Check that ``places``, the value of ``key``, has an entry for each of the splits.
 

@@ -34,6 +34,7 @@ HELD_OUT = 10
 IMAGES, EPOCHS = 20_000, 8
 BATCH, LEARNING_RATE, WEIGHT_DECAY = 64, 2e-3, 1e-2
 _TEST_BATCH = 256
+_LEAVE_OUT = "leave classifier out of evaluation.extractors, and methods that learn from it out of methods"
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -56,7 +57,7 @@ def train_classifier(stage: ClassifierTraining, data: Path, out: Path, device: t
         (images, labels), held_out = _split(store)
     classes = int(store.labels.max()) + 1
     if classes < 2:
-        raise SfddmError(f"{store.folder}: holds one class only; leave classifier out of evaluation.extractors")
+        raise SfddmError(f"{store.folder}: holds one class only; {_LEAVE_OUT}")
     with first_weights_of(derived_seed("classifier", "weights")):
         network = make_network(stage.shape, classes).to(device)
     started = time.monotonic()
@@ -111,7 +112,7 @@ def _open_labelled(folder: Path) -> Store:
     without = int((store.labels < 0).sum())
     if without:
         told = f"{without} of {len(store.labels)} images have no label"
-        raise SfddmError(f"{folder}: {told}; leave classifier out of evaluation.extractors")
+        raise SfddmError(f"{folder}: {told}; {_LEAVE_OUT}")
     return store
 
 

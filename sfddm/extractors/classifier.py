@@ -1,11 +1,14 @@
-"""Features of a small classifier that the run trains itself, on its own labelled images (``sfddm classifier``)."""
+"""Features of a small classifier that the run trains itself, on its own labelled images (``sfddm classifier``).
+
+Metrics ask it as the extractor ``classifier``, losses as a ``FrozenClassifier``, with gradients.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +20,13 @@ from sfddm.results.files import read_result
 from sfddm.runtime.errors import SfddmError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor, device, nn
 
 CARD, WEIGHTS = "classifier.json", "weights.safetensors"
 FEATURES = 128
 _FIRST_WIDTH, _LARGEST_WIDTH = 32, 128
+#: Of the network: ReLU, flattening, a linear map, ReLU, the last linear map.
+_LAYERS_AFTER_MAP = 5
 
 
 class Classifier(NetworkExtractor):
@@ -36,12 +41,7 @@ class Classifier(NetworkExtractor):
 
     def __init__(self, extraction: Extraction, layers: Sequence[str], device: str = "cpu") -> None:
         super().__init__(extraction, layers, device)
-        from safetensors.torch import load_file
-
-        path = self.find_weights(extraction.extractor_weights)
-        self.card = _read_card(path.parent)
-        network = make_network(self.card.shape, self.card.classes)
-        network.load_state_dict(load_file(path))
+        network, self.card = _read_network(self.find_weights(extraction.extractor_weights))
         self.network = network[:-1].requires_grad_(False).eval().to(device)
 
     @classmethod
@@ -87,6 +87,47 @@ class Classifier(NetworkExtractor):
         return {self.layer: self.network(normalised(images[:, : self.card.shape[0]]))}
 
 
+class Answer(NamedTuple):
+    """What a classifier says of B images.
+
+    Attributes:
+        map: (B, D, h, w) of the last convolution, after its normalisation and before its ReLU; h and w are 2 at most.
+        features: (B, 128) the layer before the last.
+        scores: (B, classes) the logarithms of the classes' probabilities, but for a constant.
+    """
+
+    map: Tensor
+    features: Tensor
+    scores: Tensor
+
+
+class FrozenClassifier:
+    """A classifier as a loss asks it: gradients pass through it to the images, and nothing in it changes.
+
+    Args:
+        network: of ``make_network``.
+    """
+
+    def __init__(self, network: nn.Sequential) -> None:
+        self._network = network.eval().requires_grad_(False)
+
+    def __call__(self, images: Tensor) -> Answer:
+        """Return what it says of (B, C, H, W) float32 images in [-1, 1]."""
+        of_map = self._network[:-_LAYERS_AFTER_MAP](images)
+        features = self._network[-_LAYERS_AFTER_MAP:-1](of_map)
+        return Answer(of_map, features, self._network[-1](features))
+
+
+def load_classifier(folder: Path, device: device) -> tuple[FrozenClassifier, ClassifierCard]:
+    """Read the folder that ``sfddm classifier`` wrote.
+
+    Raises:
+        SfddmError: a file in it is missing, or the weights are not those of its card.
+    """
+    network, card = _read_network(Classifier.find_weights(folder))
+    return FrozenClassifier(network.to(device)), card
+
+
 def normalised(images: Tensor) -> Tensor:
     """Return (B, C, H, W) uint8 images as float32 in [-1, 1]."""
     return images.float().div(127.5).sub(1.0)
@@ -96,14 +137,37 @@ def make_network(shape: tuple[int, int, int], classes: int) -> nn.Sequential:
     """Return a network from (B, C, H, W) to (B, classes): convolutions that halve the side until it is 2 at most."""
     from torch import nn
 
-    width, (channels, side, _) = _FIRST_WIDTH, shape
+    channels, side, _ = shape
+    widths = _widths(side)
+    width = widths[0]
     layers = [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
-    while side > 2:
-        wider, side = min(2 * width, _LARGEST_WIDTH), (side + 1) // 2
+    for wider in widths[1:]:
         layers += [nn.Conv2d(width, wider, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(wider), nn.ReLU()]
-        width = wider
+        width, side = wider, (side + 1) // 2
     layers += [nn.Flatten(), nn.Linear(width * side * side, FEATURES), nn.ReLU(), nn.Linear(FEATURES, classes)]
     return nn.Sequential(*layers)
+
+
+def map_width(side: int) -> int:
+    """Return D of the last convolution's map, of images of this side."""
+    return _widths(side)[-1]
+
+
+def _widths(side: int) -> list[int]:
+    widths = [_FIRST_WIDTH]
+    while side > 2:
+        widths.append(min(2 * widths[-1], _LARGEST_WIDTH))
+        side = (side + 1) // 2
+    return widths
+
+
+def _read_network(weights: Path) -> tuple[nn.Sequential, ClassifierCard]:
+    from safetensors.torch import load_file
+
+    card = _read_card(weights.parent)
+    network = make_network(card.shape, card.classes)
+    network.load_state_dict(load_file(weights))
+    return network, card
 
 
 def _read_card(folder: Path) -> ClassifierCard:

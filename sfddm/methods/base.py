@@ -59,6 +59,7 @@ class Training:
         stage: which of the method's losses it minimises, where there are several.
         pairs: whether the loss needs images that the teacher made, with their noise.
         share: of the classes; None: all of them.
+        classifier: whether the loss asks the classifier that the run trains on its own labelled images.
         data_free: whether it sees no image: the loss gets noise and, where the network takes classes, classes drawn
             uniformly.
         from_noise: what the student makes of pure noise, where it is no denoiser but sees noise and a step.
@@ -78,6 +79,7 @@ class Training:
     stage: str = ""
     pairs: bool = False
     share: Share | None = None
+    classifier: bool = False
     data_free: bool = False
     from_noise: FromNoise | None = None
 

@@ -78,13 +78,19 @@ class Progressive(OnPolicy):
 
         The weight makes it the larger of the errors in x0 and in noise.
         """
+        said, target = self.predicted_and_target(networks, batch, draws)
+        student = networks.student
+        weight = signal_to_noise(student.level(student.index_set[batch.k])).clamp(min=1)
+        total = (weight * mean_squared_error(said, target)).mean()
+        return Loss(total, {"x0": total.detach()})
+
+    def predicted_and_target(self, networks: Networks, batch: Batch, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Return the x0 that the student says of noised images, and the one that it should say, each (B, C, H, W)."""
         student, teacher = networks.student, networks.teacher
         t = student.index_set[batch.k]  # (B,)
-        z_t = self.state(networks, batch, draws, 2)
+        z_t = self.state(networks, batch, draws, 2)  # (B, C, H, W)
         target = distillation_target(teacher, z_t, t, stride=teacher.steps.timesteps // len(student.index_set))
-        weight = signal_to_noise(student.level(t)).clamp(min=1)
-        total = (weight * mean_squared_error(student.predict(z_t, t).x0, self.expert(target))).mean()
-        return Loss(total, {"x0": total.detach()})
+        return student.predict(z_t, t).x0, self.expert(target)
 
 
 def distillation_target(teacher: FrozenDenoiser, z_t: Tensor, t: Tensor, stride: int) -> Tensor:

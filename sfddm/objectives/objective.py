@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from sfddm.diffusion.draws import Draws
+from sfddm.extractors.classifier import FrozenClassifier
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.objectives.terms import Batch, Evaluations, Loss, Networks
 
@@ -20,7 +21,7 @@ class Objective(nn.Module):
     """A loss bound to its networks. A method with a need of its own derives from it; most only give a loss.
 
     The student, the auxiliary networks and the moving average are parts of the module, so that ``state_dict`` is the
-    whole state of the loss; the teacher, which nothing changes, is not.
+    whole state of the loss; the teacher and the classifier, which nothing changes, are not.
 
     Args:
         student: the network in training.
@@ -31,7 +32,12 @@ class Objective(nn.Module):
         auxiliary_rate: their learning rate, as a factor on the student's.
         average_decay: decay of a moving average of the student that the loss asks; None: it asks for none.
         draws: names of the random numbers that the loss draws besides those of the batch.
+
+    Attributes:
+        classifier: set by the stage where the training asks for it.
     """
+
+    classifier: FrozenClassifier | None = None
 
     def __init__(
         self,
@@ -58,7 +64,8 @@ class Objective(nn.Module):
         """Return the loss of a batch."""
         average = None if self._frozen_average is None else self._frozen_average.given(batch.labels)
         teacher = None if self._teacher is None else self._teacher.given(batch.labels)
-        networks = Networks(self.student.given(batch.labels), teacher, self.auxiliary, average)  # type: ignore[arg-type]
+        student = self.student.given(batch.labels)
+        networks = Networks(student, teacher, self.auxiliary, average, self.classifier)  # type: ignore[arg-type]
         return self._loss(networks, batch, draws)
 
     def train(self, mode: bool = True) -> Self:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from sfddm.extractors.classifier import FrozenClassifier
     from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 
 
@@ -67,12 +68,14 @@ class Networks:
         teacher: what it learns from.
         auxiliary: what is trained beside the student, by name.
         average: a moving average of the student, where the objective keeps one.
+        classifier: of the run's own labelled images, where the training asks for it.
     """
 
     student: Denoiser
     teacher: FrozenDenoiser
     auxiliary: nn.ModuleDict | dict[str, Any] = field(default_factory=dict)
     average: FrozenDenoiser | None = None
+    classifier: FrozenClassifier | None = None
 
 
 @dataclass(frozen=True)

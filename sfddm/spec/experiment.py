@@ -132,6 +132,9 @@ class Spec(Strict):
                 )
         if self.network.classes is None and any(training.share for training in trainings):
             raise SfddmError("students: several students need classes; give network.classes")
+        if not self.data.labelled and any(training.classifier for training in trainings):
+            label = "label_column" if "label_column" in type(self.data).model_fields else "source"
+            raise SfddmError(f"it asks a classifier, which needs labelled images; data.{label} gives no labels")
 
     def _check_points(self) -> None:
         points, source = self.data.points, self.data.source

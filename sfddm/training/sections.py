@@ -108,6 +108,7 @@ class StudentInputs:
         start: the model whose weights it starts from, where the training has one.
         pairs: what ``sfddm pairs`` wrote, where the loss needs it.
         partition: what ``sfddm partition`` wrote, where the student has a share of the classes.
+        classifier: what ``sfddm classifier`` wrote, where the loss asks it.
     """
 
     data: Path
@@ -115,15 +116,16 @@ class StudentInputs:
     start: Path | None = None
     pairs: Path | None = None
     partition: Path | None = None
+    classifier: Path | None = None
 
 
 def _plain(training: Training) -> dict[str, Any]:
     """Return a training as plain JSON, without its options.
 
-    What only data-free trainings and networks of noise state is left out elsewhere, so that older digests stay.
+    What few trainings state is left out elsewhere, so that older digests stay.
     """
     fields = {name: value for name, value in vars(training).items() if name != "options"}
-    for name in ("data_free", "from_noise"):
+    for name in ("classifier", "data_free", "from_noise"):
         if not fields[name]:
             del fields[name]
     return fields | {"share": None if training.share is None else vars(training.share)}

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from sfddm.data.store import Store, open_store
 from sfddm.diffusion.randomness import derived_seed
+from sfddm.extractors.classifier import FrozenClassifier, load_classifier
 from sfddm.methods import make_method
 from sfddm.networks.build import build_network, first_weights_of
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.networks.model_folder import load_auxiliary, load_model, save_model
 from sfddm.objectives.objective import Objective
+from sfddm.results.classifier import ClassifierCard
 from sfddm.runtime.device import is_first_process
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import digest_of, read_json
@@ -51,12 +53,15 @@ def train_student(
     start, start_card = _load_start(inputs.start, stage)
     classes = _classes_of(stage, inputs)
     pairs = _pairs_of(stage, inputs, classes, device)
+    classifier, classifier_card = _classifier_of(stage, inputs, store, device)
     key = stage.key | {"teacher": teacher_card["depends_on"], "classes": classes, "data": store.digest}
     key |= {"start": start_card["depends_on"]} if start_card else {}
     key |= {"pairs": read_json(inputs.pairs / "pairs.json")} if training.pairs and inputs.pairs else {}
+    key |= {"classifier": classifier_card.weights_sha256} if classifier_card else {}
     student = make_student(stage, teacher, start)
     frozen = FrozenDenoiser(teacher.to(device), stage.method.guidance_scale)
     objective = make_objective(stage, student, frozen, inputs.start)
+    objective.classifier = classifier
     checkpoint = (state or Path("reports/state")) / digest_of(key)[:16] / "checkpoint.safetensors"
     images, labels = _images_of(stage, store, classes)
     further = derived_seed(stage.seed, stage.method.method, training.name, "further")
@@ -109,6 +114,20 @@ def _pairs_of(
     if classes is not None and training.share is not None and training.share.of_pairs:
         pairs.keep(classes)
     return pairs
+
+
+def _classifier_of(
+    stage: StudentTraining, inputs: StudentInputs, store: Store, device: torch.device
+) -> tuple[FrozenClassifier | None, ClassifierCard | None]:
+    if not stage.training.classifier:
+        _refuse(inputs.classifier, f"{_name_of(stage)}: asks no classifier; leave out --classifier")
+        return None, None
+    folder = _needed(inputs.classifier, f"{_name_of(stage)}: compares a classifier's features; give --classifier")
+    classifier, card = load_classifier(folder, device)
+    height, width, channels = store.images.shape[1:]
+    if card.shape != (channels, height, width):
+        raise SfddmError(f"{folder}: is for (C, H, W) {card.shape}, the images are {(channels, height, width)}")
+    return classifier, card
 
 
 def who_of(stage: StudentTraining) -> str:

@@ -7,8 +7,10 @@ from typing import Any
 import torch
 
 from sfddm.diffusion.draws import Draws
+from sfddm.extractors.classifier import FrozenClassifier, make_network
 from sfddm.methods.base import Method, Training
 from sfddm.methods.options import TrainingOptions
+from sfddm.networks.build import first_weights_of
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.objectives.terms import Batch, Loss, Networks
 from sfddm.training.sections import Origin, StudentTraining
@@ -26,6 +28,12 @@ def fresh_student(method: Method, training: Training, teacher: Denoiser, seed: i
         Origin("test", "", "a test"), method.name, seed, method.options, method.schedule, training, options, learns_from
     )
     return make_student(stage, teacher)
+
+
+def tiny_classifier(shape: tuple[int, int, int] = (1, 4, 4), classes: int = 3, seed: int = 0) -> FrozenClassifier:
+    """Return an untrained classifier of (C, H, W) images."""
+    with first_weights_of(seed):
+        return FrozenClassifier(make_network(shape, classes))
 
 
 def loss_of(

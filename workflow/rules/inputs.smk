@@ -70,6 +70,12 @@ def partition_of_fold(wildcards) -> list[str]:
     return [f"reports/runs/{wildcards.experiment}/partitions/{wildcards.method}.json"] if shared else []
 
 
+def classifier_of_fold(wildcards) -> list[str]:
+    """Return the run's own classifier, where the fold's loss asks it."""
+    asked = find_fold(wildcards).classifier
+    return [f"reports/runs/{wildcards.experiment}/classifier"] if asked else []
+
+
 def option(name: str, folders) -> str:
     """Return a command line's part that names folders: the option once for each."""
     return " ".join(f"{name} {folder}" for folder in ([folders] if isinstance(folders, str | Path) else folders))

@@ -8,6 +8,7 @@ rule distill:
         start=start_of_fold,
         pairs=pairs_of_fold,
         partition=partition_of_fold,
+        classifier=classifier_of_fold,
     output:
         directory(f"{SEED}/{{method}}/fold-{{fold}}"),
     log:
@@ -26,11 +27,12 @@ rule distill:
         start=lambda wildcards, input: option("--start", input.start),
         pairs=lambda wildcards, input: option("--pairs", input.pairs),
         partition=lambda wildcards, input: option("--partition", input.partition),
+        classifier=lambda wildcards, input: option("--classifier", input.classifier),
         state=state_folder(STUDENTS),
     shell:
         "sfddm distill params/{wildcards.experiment}.yaml --method {wildcards.method} --fold {wildcards.fold}"
         " --seed {wildcards.seed} --teacher {input.teacher} {params.start} {params.pairs} {params.partition}"
-        " --data {input.data}"
+        " {params.classifier} --data {input.data}"
         " --out {output} --state {params.state} --threads {threads} 2>&1 | tee -i {log}"
 
 

@@ -29,6 +29,11 @@ class Hub(ImageSource):
         self.require("files", self.files)
         return self
 
+    @property
+    def labelled(self) -> bool:
+        """Whether a column holds labels."""
+        return self.label_column is not None
+
     def read_split(self, split: Split) -> Examples:
         """Return the rows of the split's parquet files at the pinned revision.
 

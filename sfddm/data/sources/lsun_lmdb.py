@@ -28,6 +28,11 @@ class LsunLmdb(ImageSource):
         self.require("folders", self.folders)
         return self
 
+    @property
+    def labelled(self) -> bool:
+        """LSUN has no labels."""
+        return False
+
     def read_split(self, split: Split) -> Examples:
         """Return the images of the split's lmdb in the order of their keys, without labels.
 

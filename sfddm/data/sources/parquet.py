@@ -44,6 +44,11 @@ class Parquet(ImageSource):
                 raise ValueError(f"sha256.{split} has {len(digests)} digests for {expected} files in files.{split}")
         return self
 
+    @property
+    def labelled(self) -> bool:
+        """Whether a column holds labels."""
+        return self.label_column is not None
+
     def read_split(self, split: Split) -> Examples:
         """Return the rows of the split's files, in order.
 

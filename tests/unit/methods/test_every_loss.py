@@ -19,7 +19,7 @@ from support.exact_networks import (
     weights_of,
 )
 from support.methods import TIMESTEPS, method_of, reachable, trained_methods
-from support.trainings import NO_DRAWS, GivenDraws, fresh_student
+from support.trainings import NO_DRAWS, GivenDraws, fresh_student, tiny_classifier
 from torch import Tensor
 
 from sfddm.diffusion.schedule import make_schedule
@@ -51,6 +51,7 @@ def objective_of(method: Method, training: Training, student: Denoiser, teacher:
     with torch.no_grad():
         for parameter in objective.auxiliary.parameters():  # off the teacher's weights, where some losses are at rest
             parameter.mul_(0.9)
+    objective.classifier = tiny_classifier() if training.classifier else None
     return objective
 
 
@@ -142,10 +143,12 @@ FURTHER: list[tuple[str, dict[str, Any]]] = [
     ("one-to-many", {"feature_weight": 0.5}),
     ("multi-student", {"fake_ratio": 2}),
     ("multi-student", {"fake_ratio": 2, "adversarial": {"images": 64}}),
+    ("cfd", {"from_steps": 8, "entropy_weight": 0.1}),
+    ("rdd", {"from_steps": 8, "queue_size": 20, "contrast": 5, "enqueued": 7}),
 ]
 
 
-@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in trained_methods()), *FURTHER[:2]])
+@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in trained_methods()), *FURTHER[:2], *FURTHER[3:]])
 def test_the_evaluations_of_the_card_are_those_that_the_loss_makes(name: str, options: dict[str, Any]) -> None:
     """A moving average of the student and a copy of the teacher count too, whichever of the two they are booked on."""
     method, steps = method_of(name, **options), 2
@@ -212,9 +215,12 @@ def write_made_up_pairs(folder: Path) -> None:
     write_json(folder / "pairs.json", {"seed": 8})
 
 
+HAVE_THEIR_OWN = ("cfd", "rdd")
+
+
 def learns_what_its_teacher_predicts(name: str) -> bool:
     options = method_of(name).options
-    return options.steps is None and options.prediction is None
+    return options.steps is None and options.prediction is None and name not in HAVE_THEIR_OWN
 
 
 @pytest.mark.parametrize("name", filter(learns_what_its_teacher_predicts, trained_methods()))
@@ -222,8 +228,8 @@ def learns_what_its_teacher_predicts(name: str) -> bool:
 def test_where_the_data_is_one_image_the_exact_student_has_no_loss(name: str, steps: int) -> None:
     """There the exact teacher says the image at every step, DDIM is exact, and no method can ask for anything else.
 
-    Consistency functions, which predict something else than x0, and methods of one step, whose students see no image,
-    have exact tests of their own.
+    Consistency functions, which predict something else than x0, methods of one step, whose students see no image, and
+    those that compare a classifier's features have exact tests of their own.
     """
     image = torch.tensor([[-0.75, 0.5], [1.0, 0.125]]).view(1, 1, 2, 2)
     root = gaussian_denoiser(make_schedule("cosine", TIMESTEPS), image, 0.0, "x0")

@@ -59,6 +59,7 @@ class Training:
         stage: which of the method's losses it minimises, where there are several.
         pairs: whether the loss needs images that the teacher made, with their noise.
         share: of the classes; None: all of them.
+        second_time: whether its network is also told where a step goes, though its teacher's is not.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Training:
     stage: str = ""
     pairs: bool = False
     share: Share | None = None
+    second_time: bool = False
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from sfddm.extractors.base import find_extractor
 from sfddm.methods import find_method, make_method
 from sfddm.methods.base import Method, Plan, Training
 from sfddm.methods.options import Budgets, MethodOptions, StepCount, TrainingOptions
-from sfddm.networks.spec import NetworkSpec
+from sfddm.networks.spec import NetworkSpec, kinds
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import digest_of
 from sfddm.runtime.strict import Strict, describe
@@ -123,6 +123,13 @@ class Spec(Strict):
         trainings = self.plan(row, steps).trainings
         if self.pairs is None and any(training.pairs for training in trainings):
             raise SfddmError("it compares with the teacher's images; give pairs")
+        network = self.methods[row].network or self.network
+        if any(training.second_time for training in trainings) and not network.takes_second_time:
+            takers = [name for name, kind in kinds().items() if kind.takes_second_time]
+            raise SfddmError(
+                f"network.kind: {network.kind} takes no second time, which this method's student needs; choose "
+                f"{' or '.join(takers)}"
+            )
         if self.network.classes is None and any(training.share for training in trainings):
             raise SfddmError("students: several students need classes; give network.classes")
 
@@ -239,7 +246,13 @@ class Spec(Strict):
         models = self.sampled_models(other, steps)
         if len(models) != 1:
             raise SfddmError(f"student_of: {other} at {steps} steps is several students, not one")
-        students, index_set = self.plan(other, steps).students, self.plan(row, steps).index_set
+        students, plan = self.plan(other, steps).students, self.plan(row, steps)
+        index_set = plan.index_set
+        if any(student.second_time for student in students) and (plan.trainings or plan.sampler.name != "ddim"):
+            raise SfddmError(
+                f"student_of: the student of {other} is told where each step goes; it can be sampled with sampler: "
+                "ddim, but teaches no other"
+            )
         if index_set is None:
             raise SfddmError("index_set gits: needs a teacher of all steps; leave out student_of")
         if students and not set(index_set) <= set(students[0].index_set):

@@ -118,6 +118,10 @@ class StudentInputs:
 
 
 def _plain(training: Training) -> dict[str, Any]:
-    """Return a training as plain JSON, without its options."""
-    fields = {name: value for name, value in vars(training).items() if name != "options"}
+    """Return a training as plain JSON, without its options.
+
+    ``second_time`` is left out where there is none, so that digests of other trainings stay theirs.
+    """
+    left_out = {"options"} if training.second_time else {"options", "second_time"}
+    fields = {name: value for name, value in vars(training).items() if name not in left_out}
     return fields | {"share": None if training.share is None else vars(training.share)}

@@ -44,6 +44,7 @@ def test_every_paper_is_there_and_every_claim_that_the_report_owes() -> None:
         "Denoising Diffusion Implicit Models",
         "Progressive Distillation for Fast Sampling of Diffusion Models",
         "Consistency Models",
+        "Consistency Trajectory Models",
         "Multi-Student Diffusion Distillation for Better One-Step Generators",
         "One-to-Many Knowledge Distillation",
         "Samplers without training, as diff-sampler compares them",

@@ -45,8 +45,10 @@ def test_every_paper_is_there_and_every_claim_that_the_report_owes() -> None:
         "Progressive Distillation for Fast Sampling of Diffusion Models",
         "Consistency Models",
         "Consistency Trajectory Models",
+        "Mean Flows for One-step Generative Modeling",
         "Multi-Student Diffusion Distillation for Better One-Step Generators",
         "One-to-Many Knowledge Distillation",
+        "One Step Diffusion via Shortcut Models",
         "Samplers without training, as diff-sampler compares them",
         "Trajectory distillation, this project's own",
     ]

@@ -107,7 +107,11 @@ def test_other_trainings_do_not_state_a_second_time() -> None:
 
 
 #: What suits so short a training.
-LEARNING: dict[str, dict[str, Any]] = {"ctm": {"target_decay": 0.9, "denoising_weight": 0.1, "grid": 8}}
+LEARNING: dict[str, dict[str, Any]] = {
+    "ctm": {"target_decay": 0.9, "denoising_weight": 0.1, "grid": 8},
+    "shortcut": {"target_decay": 0.9, "bootstrap_share": 0.5, "grid": 8},
+    "meanflow": {"grid": 16},
+}
 
 
 @every_two_time_method

@@ -69,7 +69,9 @@ def test_the_denoising_loss_is_the_spread_of_the_image_given_the_noised_one() ->
     objective = method.objective(training, student, FrozenDenoiser(gaussian_denoiser(SCHEDULE, MEAN, 0.5, "v")))
     k = torch.full((count,), 3)
     with torch.no_grad():
-        parts = objective(batch_of(k), draws_of(torch.zeros(count), torch.zeros(count))).parts
+        loss = objective(batch_of(k), draws_of(torch.zeros(count), torch.zeros(count)))
+    parts = loss.parts
+    assert float(loss.total) == pytest.approx(float(parts["trajectory"] + parts["denoising"]), rel=1e-6)
     a = float(SCHEDULE.alphas_bar[127])
     assert float(parts["denoising"]) == pytest.approx(0.25 * (1 - a) / (0.25 * a + 1 - a), rel=0.02)
 

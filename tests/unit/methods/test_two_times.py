@@ -11,6 +11,7 @@ import torch
 from support.exact_networks import gaussian_denoiser, gaussian_flow, normal
 from support.methods import TIMESTEPS, method_of
 from support.several_students import make_spec
+from support.trainings import GivenDraws
 
 from sfddm.diffusion.process import q_sample
 from sfddm.diffusion.schedule import make_schedule
@@ -20,6 +21,8 @@ from sfddm.methods.two_times import TwoTimesMethod, jump
 from sfddm.networks.build import build_network, with_second_time
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.networks.kinds.perceptron import PerceptronOptions
+from sfddm.networks.steps import Steps
+from sfddm.objectives.terms import Batch
 from sfddm.runtime.errors import SfddmError
 from sfddm.samplers.base import sample
 from sfddm.samplers.ddim import DDIM
@@ -100,6 +103,27 @@ def test_a_spec_is_refused_before_anything_runs(name: str, monkeypatch: pytest.M
     monkeypatch.setattr(PerceptronOptions, "takes_second_time", False)
     with pytest.raises(SfddmError, match=r"network\.kind: mlp takes no second time, which this method's student needs"):
         make_spec(methods={name: {"steps": [2]}})
+
+
+@every_two_time_method
+def test_classes_reach_all_networks_that_a_loss_asks(name: str) -> None:
+    """Each of student, average and teacher, at every evaluation, sees the batch's labels."""
+    config = PerceptronOptions(kind="mlp", width=8, depth=1, classes=3).config(1, 2)
+    teacher = Denoiser(build_network(config, 0), "v", Steps.of_teacher(make_schedule("cosine", TIMESTEPS)))
+    method, asked = method_of(name), []
+    (training,) = method.plan(1).trainings
+    steps = teacher.steps.subsequence(training.index_set, training.index_set)
+    student = Denoiser(with_second_time(teacher.network, 1), "v", steps)
+    for network in (teacher.network, student.network):  # a copy of a network has its hooks
+        network.register_forward_pre_hook(lambda module, inputs: asked.append(inputs[1].labels))
+    objective = method.objective(training, student, FrozenDenoiser(teacher))
+    labels, numbers = torch.tensor([0, 2, 1]), torch.full((2, 3), 0.1)
+    batch = Batch(normal(3, 2, 1, 1), normal(3, 2, 1, 1, seed=1), torch.tensor([5, 9, 63]), labels)
+    loss = objective(batch, GivenDraws(objective.draws, normal(2, 3, 2, 1, 1), numbers)).total
+    assert torch.isfinite(loss)
+    count = objective.evaluations
+    assert len(asked) == count.student + count.teacher
+    assert all(torch.equal(seen, labels) for seen in asked)
 
 
 def test_other_trainings_do_not_state_a_second_time() -> None:

@@ -83,6 +83,16 @@ def test_each_image_of_a_batch_has_its_own_arrival(kind: str, classes: int | Non
     assert torch.equal(student.raw(x[:1], t[:1]), student.raw(x[:1], t[:1], t[:1])), "None is a step of no length"
 
 
+@torch.no_grad()
+def test_under_guidance_both_answers_are_of_the_same_arrivals() -> None:
+    student = told(network("mlp", 3))
+    x, t, arrivals = normal(2, 1, 4, 4), torch.tensor([63, 31]), torch.tensor([7, -1])
+    labels, none = torch.tensor([0, 2]), torch.full((2,), 3)
+    with_class, without = (student.given(given).raw(x, t, arrivals) for given in (labels, none))
+    guided = student.given(labels, 2.0).raw(x, t, arrivals)
+    torch.testing.assert_close(guided, 2 * with_class - without, rtol=0, atol=1e-4)
+
+
 def test_an_arrival_that_is_none_of_its_steps_is_an_error() -> None:
     student = told(network("mlp", None))
     with pytest.raises(IndexError):

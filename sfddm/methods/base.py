@@ -63,6 +63,7 @@ class Training:
         data_free: whether it sees no image: the loss gets noise and, where the network takes classes, classes drawn
             uniformly.
         from_noise: what the student makes of pure noise, where it is no denoiser but sees noise and a step.
+        second_time: whether its network is also told where a step goes, though its teacher's is not.
 
     Raises:
         SfddmError: a data-free training asks for pairs.
@@ -82,6 +83,7 @@ class Training:
     classifier: bool = False
     data_free: bool = False
     from_noise: FromNoise | None = None
+    second_time: bool = False
 
     def __post_init__(self) -> None:
         if self.data_free and self.pairs:

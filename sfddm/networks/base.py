@@ -23,10 +23,12 @@ class Condition:
     Attributes:
         t: (B,) the numbers that the time embedding is computed from.
         labels: (B,) int64 classes in [0, n], where n means "no class"; None for a network without classes.
+        arrival: (B,) likewise of where the step from here goes; None for a network without a second time.
     """
 
     t: Tensor
     labels: Tensor | None = None
+    arrival: Tensor | None = None
 
 
 class Network(nn.Module):
@@ -37,6 +39,7 @@ class Network(nn.Module):
         classes: n where it takes labels 0 .. n - 1, and n for "no class"; None where it takes none.
         feature_width: D of the features that enter the last layers.
         bottleneck_width: D of the features that leave the middle of the network.
+        takes_arrival: whether it has a second time: it is told not only where a step leaves but also where it goes.
     """
 
     #: Where a model folder keeps the weights.
@@ -46,6 +49,7 @@ class Network(nn.Module):
     classes: int | None
     feature_width: int
     bottleneck_width: int
+    takes_arrival: bool = False
 
     @abstractmethod
     def forward(self, x: Tensor, condition: Condition) -> Tensor:

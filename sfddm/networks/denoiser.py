@@ -25,6 +25,9 @@ from sfddm.diffusion.schedule import Schedule
 from sfddm.networks.base import Condition, Network
 from sfddm.networks.steps import Steps
 
+#: What a second time embedding sees of the clean image, one below the first step of a teacher.
+_CLEAN_NUMBER = -1
+
 
 @dataclass
 class EvaluationCounter:
@@ -37,7 +40,8 @@ class Denoiser(nn.Module):
     """A network together with the steps at which it is a model.
 
     ``t`` is always the teacher's zero-based index, (B,) int64 in [0, T), also for students; images are (B, C, H, W)
-    float32 in [-1, 1].
+    float32 in [-1, 1]. ``arrival``, where a step goes, is such an index, too, or -1 for the clean image; only networks
+    with a second time look at it, and None means t: a step of no length, what any other network is asked.
 
     Attributes:
         classes: n where the network takes class labels 0 .. n - 1, and n for "no class"; None where it takes none.
@@ -67,7 +71,7 @@ class Denoiser(nn.Module):
         self.steps = steps
         self.from_noise: FromNoise | None = from_noise
         self.counter = EvaluationCounter()
-        self.classes = network.classes
+        self.classes, self.takes_arrival = network.classes, network.takes_arrival
         schedule = Schedule(steps.alphas_bar)
         position = torch.full((steps.timesteps,), len(steps.index_set))  # an index beyond the end: looking it up fails
         position[list(steps.index_set)] = torch.arange(len(steps.index_set))
@@ -84,11 +88,15 @@ class Denoiser(nn.Module):
         """Let torch compile the network; its weights stay where they are."""
         self._called = (torch.compile(self.network),)
 
-    def predict(self, x: Tensor, t: Tensor) -> Prediction:
-        """Return the predicted clean image and noise; with ``from_noise``, what the network makes of the noise x."""
+    def predict(self, x: Tensor, t: Tensor, arrival: Tensor | None = None) -> Prediction:
+        """Return the predicted clean image and noise.
+
+        With a second time, their DDIM step leads to ``arrival``; with ``from_noise``, they are what the network makes
+        of the noise x.
+        """
         if self.from_noise is not None:
             return prediction_of_noise(self.from_noise, self.image_of(x, t), x, self.level(t), self.last_level)
-        raw, level = self.raw(x, t), self.level(t)
+        raw, level = self.raw(x, t, arrival), self.level(t)
         if self.prediction == "consistency":
             return consistency_prediction(raw, x, level, self.level(self.index_set[:1]))
         return prediction_from(self.prediction, raw, x, level)
@@ -116,21 +124,30 @@ class Denoiser(nn.Module):
         view.labels, view.guidance_scale = labels, guidance_scale
         return view
 
-    def raw(self, x: Tensor, t: Tensor) -> Tensor:
+    def raw(self, x: Tensor, t: Tensor, arrival: Tensor | None = None) -> Tensor:
         """Return the network's own output, float32, whatever it predicts; guided where a guidance scale is set.
 
         What is guided is linear in x0 and in eps at one (x, t), so that guiding either of them gives the same.
         """
-        numbers = self.conditioning[self.position[t]]
+        numbers, there = self.conditioning[self.position[t]], self._numbers_of_arrival(t, arrival)
         if self.classes is None:
-            return self._ask(x, Condition(numbers))
+            return self._ask(x, Condition(numbers, None, there))
         none = torch.full_like(t, self.classes)
         labels = none if self.labels is None else self.labels
         if self.guidance_scale == 1.0 or self.labels is None:
-            return self._ask(x, Condition(numbers, labels))
-        twice = self._ask(x.repeat(2, 1, 1, 1), Condition(numbers.repeat(2), torch.cat([labels, none])))
+            return self._ask(x, Condition(numbers, labels, there))
+        both, there = torch.cat([labels, none]), None if there is None else there.repeat(2)
+        twice = self._ask(x.repeat(2, 1, 1, 1), Condition(numbers.repeat(2), both, there))
         with_class, without = twice.chunk(2)
         return torch.lerp(without, with_class, self.guidance_scale)
+
+    def _numbers_of_arrival(self, t: Tensor, arrival: Tensor | None) -> Tensor | None:
+        """Return (B,) what the second time embedding sees; None for a network without one."""
+        if not self.takes_arrival:
+            return None
+        arrival = t if arrival is None else arrival
+        known = arrival.where(arrival >= 0, self.index_set[0])  # an index it knows; replaced where arrival < 0
+        return self.conditioning[self.position[known]].masked_fill(arrival < 0, _CLEAN_NUMBER)
 
     def _ask(self, x: Tensor, condition: Condition) -> Tensor:
         self.counter.images += len(x)
@@ -146,6 +163,15 @@ class Denoiser(nn.Module):
         """Return the noise level at t, shaped (B, 1, 1, 1)."""
         k = self.position[t]
         return NoiseLevel(self.signal[k].view(-1, 1, 1, 1), self.sigma[k].view(-1, 1, 1, 1))
+
+    def level_or_clean(self, t: Tensor) -> NoiseLevel:
+        """Return the level at t (B,), and the clean level where t is negative; (B, 1, 1, 1) each."""
+        level = self.level(t.clamp(min=self.steps.index_set[0]))  # an index it knows; replaced where t < 0
+        clean = (t < 0).view(-1, 1, 1, 1)
+        return NoiseLevel(
+            level.signal.masked_fill(clean, CLEAN.signal),  # type: ignore[union-attr]
+            level.sigma.masked_fill(clean, CLEAN.sigma),  # type: ignore[union-attr]
+        )
 
     def alpha_bar(self, t: int) -> float:
         """Return the cumulative alpha at index ``t`` in float64."""
@@ -183,7 +209,7 @@ class FrozenDenoiser:
     def __init__(self, denoiser: Denoiser, guidance_scale: float = 1.0) -> None:
         self.denoiser = denoiser.eval().requires_grad_(False)
         self.steps = denoiser.steps
-        self.level = denoiser.level
+        self.level, self.level_or_clean = denoiser.level, denoiser.level_or_clean
         self.guidance_scale = guidance_scale
 
     def given(self, labels: Tensor | None) -> FrozenDenoiser:
@@ -195,9 +221,9 @@ class FrozenDenoiser:
         return view
 
     @torch.no_grad()
-    def predict(self, x: Tensor, t: Tensor) -> Prediction:
+    def predict(self, x: Tensor, t: Tensor, arrival: Tensor | None = None) -> Prediction:
         """Return the predicted clean image and noise."""
-        return self.denoiser.predict(x, t)
+        return self.denoiser.predict(x, t, arrival)
 
     def predict_with_gradient(self, x: Tensor, t: Tensor) -> Prediction:
         """Return the prediction as a function of ``x``, through which a gradient flows; the weights still get none."""
@@ -207,12 +233,3 @@ class FrozenDenoiser:
     def with_features(self, x: Tensor, t: Tensor) -> tuple[Prediction, Tensor]:
         """Return the prediction and the features before the last layers."""
         return self.denoiser.with_features(x, t)
-
-    def level_or_clean(self, t: Tensor) -> NoiseLevel:
-        """Return the level at t (B,), and the clean level where t is negative; (B, 1, 1, 1) each."""
-        level = self.level(t.clamp(min=self.steps.index_set[0]))  # an index it knows; replaced where t < 0
-        clean = (t < 0).view(-1, 1, 1, 1)
-        return NoiseLevel(
-            level.signal.masked_fill(clean, CLEAN.signal),  # type: ignore[union-attr]
-            level.sigma.masked_fill(clean, CLEAN.sigma),  # type: ignore[union-attr]
-        )

@@ -31,6 +31,7 @@ class Ensemble(nn.Module):
         self.part_of_classes = classes
         self.labels: Tensor | None = None
         self.classes = members[0].classes
+        self.takes_arrival = any(member.takes_arrival for member in members)
         _check_disjoint(members, classes)
         self.index_sets = [set(member.steps.index_set) for member in members]
 
@@ -54,19 +55,20 @@ class Ensemble(nn.Module):
         member: Denoiser = self.members[0]  # type: ignore[assignment]
         return member.batch_of(t, count)
 
-    def predict(self, x: Tensor, t: Tensor) -> Prediction:
+    def predict(self, x: Tensor, t: Tensor, arrival: Tensor | None = None) -> Prediction:
         """Return the responsible members' answers, put together in the order of the batch.
 
         Args:
             x: (B, C, H, W) noised images.
             t: (B,) one teacher index for the whole batch, as samplers ask.
+            arrival: (B,) where the step goes, for members with a second time.
 
         Raises:
             SfddmError: nobody is responsible for an image.
         """
         members = self._standing_for(int(t[0]))
         if len(members) == 1:
-            return members[0].given(self.labels).predict(x, t)
+            return members[0].given(self.labels).predict(x, t, arrival)
         assert self.labels is not None
         x0, eps = torch.empty_like(x), torch.empty_like(x)
         answered = torch.zeros(len(x), dtype=torch.bool, device=x.device)
@@ -75,7 +77,9 @@ class Ensemble(nn.Module):
                 continue
             mine = torch.isin(self.labels, torch.tensor(classes, device=x.device))
             if mine.any():
-                found = member.given(self.labels[mine]).predict(x[mine], t[mine])
+                found = member.given(self.labels[mine]).predict(
+                    x[mine], t[mine], None if arrival is None else arrival[mine]
+                )
                 x0[mine], eps[mine] = found.x0, found.eps
                 answered |= mine
         if not answered.all():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log, pi
+from math import pi
 from typing import Any
 
 import torch
@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from sfddm.networks.base import Condition, Network
+from sfddm.networks.times import FREQUENCIES, SECOND_TIME, SecondTime, sinusoids
 
-_FREQUENCIES = 32
-_LONGEST_PERIOD = 10_000.0
 #: Sines and cosines of period 2, 1 and 1/2: without them a small network smooths over what lies close together.
 _OCTAVES = 3
 
@@ -24,7 +23,8 @@ class Perceptron(Network):
 
     Attributes:
         config: from which ``Perceptron(config)`` builds the same network: ``kind``, ``sample_size``, ``in_channels``,
-            ``width``, ``depth`` and ``classes`` (None, or n; label n then means "no class").
+            ``width``, ``depth`` and ``classes`` (None, or n; label n then means "no class"); with ``second_time``, it
+            is also told where a step goes.
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
@@ -34,10 +34,12 @@ class Perceptron(Network):
         self.feature_width = self.bottleneck_width = config["width"]
         width, inputs = config["width"], config["in_channels"] * config["sample_size"] ** 2
         self.enter = nn.Linear((1 + 2 * _OCTAVES) * inputs, width)
-        self.time = nn.Sequential(nn.Linear(2 * _FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
+        self.time = nn.Sequential(nn.Linear(2 * FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
         self.labels = None if self.classes is None else nn.Embedding(self.classes + 1, width)
         self.blocks = nn.ModuleList(_Block(width) for _ in range(config["depth"]))
         self.out = nn.Linear(width, inputs)
+        self.takes_arrival = bool(config.get(SECOND_TIME))
+        self.arrival = SecondTime(width) if self.takes_arrival else None  # last: the others draw the same weights
 
     def forward(self, x: Tensor, condition: Condition) -> Tensor:
         """Return the raw output, (B, C, H, W); without labels, that of "no class"."""
@@ -49,6 +51,8 @@ class Perceptron(Network):
             embedding = embedding + self.labels(labels)
         elif condition.labels is not None:
             raise ValueError("class labels are given to a network without classes")
+        if self.arrival is not None:
+            embedding = embedding + self.arrival(condition.arrival)
         hidden = self.enter(fourier_features(x.flatten(1)))  # (B, width)
         for block in self.blocks:
             hidden = block(hidden, embedding)
@@ -85,13 +89,3 @@ def fourier_features(x: Tensor) -> Tensor:
     """Return (B, 7 D): the (B, D) coordinates, then their sines and cosines at pi, 2 pi and 4 pi."""
     angles = [pi * 2**octave * x for octave in range(_OCTAVES)]
     return torch.cat([x, *(angle.sin() for angle in angles), *(angle.cos() for angle in angles)], dim=1)
-
-
-def sinusoids(t: Tensor) -> Tensor:
-    """Return (B, 64) the sines and cosines of (B,) numbers at frequencies from 1 to almost 1/10,000.
-
-    Vaswani et al. 2017, section 3.5, as in Ho et al. 2020, appendix B.
-    """
-    places = torch.arange(_FREQUENCIES, device=t.device, dtype=torch.float32)
-    angles = t.float()[:, None] * torch.exp(-log(_LONGEST_PERIOD) / _FREQUENCIES * places)  # (B, 32)
-    return torch.cat([angles.sin(), angles.cos()], dim=1)

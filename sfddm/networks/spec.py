@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from pydantic.functional_serializers import SerializeAsAny
 
+from sfddm.runtime.registry import entries
 from sfddm.runtime.strict import Registered, Strict
 
 if TYPE_CHECKING:
     from sfddm.networks.base import Network
+
+_PACKAGE = "sfddm.networks.kinds"
 
 
 class NetworkOptions(Strict, ABC):
@@ -23,6 +26,7 @@ class NetworkOptions(Strict, ABC):
     Attributes:
         name: the value of ``kind`` in a spec.
         takes_points: whether it can work on images of a single pixel.
+        takes_second_time: whether ``build`` knows the key ``second_time`` of a configuration (see ``Condition``).
         kind: names the kind.
         prediction: what the raw output is.
         classes: None: unconditional; n: the network takes class labels 0..n-1, and label n means "no class".
@@ -30,6 +34,7 @@ class NetworkOptions(Strict, ABC):
 
     name: ClassVar[str]
     takes_points: ClassVar[bool] = False
+    takes_second_time: ClassVar[bool] = False
 
     kind: str = "unet"
     prediction: Literal["epsilon", "v", "x0"] = "epsilon"
@@ -49,6 +54,11 @@ class NetworkOptions(Strict, ABC):
         """Build the network of a configuration."""
 
 
+def kinds() -> dict[str, type[NetworkOptions]]:
+    """Return the kinds of network by name."""
+    return entries(_PACKAGE, NetworkOptions)  # type: ignore[type-abstract]
+
+
 NetworkSpec = Annotated[
-    SerializeAsAny[NetworkOptions], Registered("sfddm.networks.kinds", NetworkOptions, key="kind", default="unet")
+    SerializeAsAny[NetworkOptions], Registered(_PACKAGE, NetworkOptions, key="kind", default="unet")
 ]

@@ -93,7 +93,7 @@ def _render_text(content: Content, template: str, escape: Callable[[object], str
     main = [table for table in content.ablations if table.metric == content.tables[0].metric]
     claims = {paper["title"]: paper for paper in claim_values(content)["papers"]}
     strips = strip_values(content)
-    papers = [paper | claims[paper["title"]] for paper in strips["papers"]]
+    papers = [paper | claims[paper["title"]] for paper in (*strips["papers"], *strips["aside"])]
     return environment.get_template(template).render(
         content=content,
         ablations=main,

@@ -65,8 +65,16 @@ class Walk:
         return (log(self.alpha_bar(k)) - log1p(-self.alpha_bar(k))) / 2
 
     def predict(self, x: Tensor, k: int) -> Prediction:
-        """Return the clean image and the noise that the model sees in ``x`` (B, C, H, W) at position k >= 0."""
-        prediction = self.denoiser.predict(x, self.denoiser.batch_of(self.index_set[k], len(x)))
+        """Return the clean image and the noise that the model sees in ``x`` (B, C, H, W) at position k >= 0.
+
+        A model with a second time is told that the step goes to position k - 1.
+        """
+        t = self.denoiser.batch_of(self.index_set[k], len(x))
+        if self.denoiser.takes_arrival:
+            arrival = self.denoiser.batch_of(self.index_set[k - 1] if k else -1, len(x))
+            prediction = self.denoiser.predict(x, t, arrival)
+        else:
+            prediction = self.denoiser.predict(x, t)
         return prediction.clipped(x, self.level(k)) if self.clip else prediction
 
 

@@ -21,7 +21,7 @@ from sfddm.extractors.base import find_extractor
 from sfddm.methods import find_method, make_method
 from sfddm.methods.base import Method, Plan, Training
 from sfddm.methods.options import Budgets, MethodOptions, StepCount, TrainingOptions
-from sfddm.networks.spec import NetworkSpec
+from sfddm.networks.spec import NetworkSpec, kinds
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import digest_of
 from sfddm.runtime.strict import Strict, describe
@@ -130,6 +130,13 @@ class Spec(Strict):
                     "prediction: must be x0 or v, for its network sees pure noise and epsilon would only repeat it; "
                     "got epsilon"
                 )
+        network = self.methods[row].network or self.network
+        if any(training.second_time for training in trainings) and not network.takes_second_time:
+            takers = [name for name, kind in kinds().items() if kind.takes_second_time]
+            raise SfddmError(
+                f"network.kind: {network.kind} takes no second time, which this method's student needs; choose "
+                f"{' or '.join(takers)}"
+            )
         if self.network.classes is None and any(training.share for training in trainings):
             raise SfddmError("students: several students need classes; give network.classes")
         if not self.data.labelled and any(training.classifier for training in trainings):
@@ -249,9 +256,14 @@ class Spec(Strict):
         models = self.sampled_models(other, steps)
         if len(models) != 1:
             raise SfddmError(f"student_of: {other} at {steps} steps is several students, not one")
-        plan, students = self.plan(row, steps), self.plan(other, steps).students
+        students, plan = self.plan(other, steps).students, self.plan(row, steps)
         if any(student.from_noise for student in students):
             raise SfddmError(f"student_of: the student of {other} sees pure noise alone and can teach nobody")
+        if any(student.second_time for student in students) and (plan.trainings or plan.sampler.name != "ddim"):
+            raise SfddmError(
+                f"student_of: the student of {other} is told where each step goes; it can be sampled with sampler: "
+                "ddim, but teaches no other"
+            )
         if plan.index_set is None:
             raise SfddmError("index_set gits: needs a teacher of all steps; leave out student_of")
         asked = set(plan.index_set).union(*(own.index_set for own in plan.trainings if own.teacher is None))

@@ -125,7 +125,7 @@ def _plain(training: Training) -> dict[str, Any]:
     What few trainings state is left out elsewhere, so that older digests stay.
     """
     fields = {name: value for name, value in vars(training).items() if name != "options"}
-    for name in ("classifier", "data_free", "from_noise"):
+    for name in ("classifier", "data_free", "from_noise", "second_time"):
         if not fields[name]:
             del fields[name]
     return fields | {"share": None if training.share is None else vars(training.share)}

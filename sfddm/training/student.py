@@ -14,9 +14,10 @@ from sfddm.data.store import Store, open_store
 from sfddm.diffusion.randomness import derived_seed
 from sfddm.extractors.classifier import FrozenClassifier, load_classifier
 from sfddm.methods import make_method
-from sfddm.networks.build import build_network, first_weights_of
+from sfddm.networks.build import build_network, first_weights_of, with_second_time
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.networks.model_folder import load_auxiliary, load_model, save_model
+from sfddm.networks.times import SECOND_TIME
 from sfddm.objectives.objective import Objective
 from sfddm.results.classifier import ClassifierCard
 from sfddm.runtime.device import is_first_process
@@ -139,20 +140,24 @@ def make_student(stage: StudentTraining, teacher: Denoiser, start: Denoiser | No
     """Return the student before training, at the training's steps.
 
     Its weights are those of ``start`` where there is one; else its network is its own where the method's options give
-    one, and the teacher's architecture otherwise, with the teacher's weights or fresh ones.
+    one, and the teacher's architecture otherwise, with the teacher's weights or fresh ones. A second time is added
+    where the training asks for one; the teacher has none.
     """
     own, training = stage.method.network, stage.training
     seed = derived_seed(stage.seed, who_of(stage), "weights")
+    added = {SECOND_TIME: True} if training.second_time else {}
     if start is not None:
         network = copy.deepcopy(start.network).requires_grad_(True)
     elif own is not None:
         config = teacher.network.config
         own = own.model_copy(update={"classes": teacher.classes})
-        network = build_network(own.config(config["sample_size"], config["in_channels"]), seed)
-    elif training.initialisation == "teacher":
-        network = copy.deepcopy(teacher.network).requires_grad_(True)
+        network = build_network(own.config(config["sample_size"], config["in_channels"]) | added, seed)
+    elif training.initialisation == "random":
+        network = build_network(teacher.network.config | added, seed)
+    elif training.second_time:
+        network = with_second_time(teacher.network, seed)
     else:
-        network = build_network(teacher.network.config, seed)
+        network = copy.deepcopy(teacher.network).requires_grad_(True)
     steps = teacher.steps.subsequence(training.index_set, training.conditioning or training.index_set)
     return Denoiser(network, training.prediction or teacher.prediction, steps, training.from_noise)
 

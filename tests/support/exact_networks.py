@@ -38,6 +38,39 @@ class GaussianNetwork(Network):
         return {"epsilon": eps, "x0": x0, "v": a * eps - s * x0}[self.prediction]
 
 
+class GaussianFlow(Network):
+    """The exact flow map between any two times for pixels drawn from N(mean, deviation^2), as the x0 of a DDIM step.
+
+    The probability flow keeps (x_t - a m) / sqrt(a^2 d^2 + s^2) constant. Of a step of no length it is E[x0 | x_t].
+    """
+
+    takes_arrival = True
+
+    def __init__(self, schedule: Schedule, mean: Tensor, deviation: float, shift: float = 0.0) -> None:
+        super().__init__()
+        self.config, self.classes = {}, None
+        self.mean, self.deviation, self.shift = mean.double(), deviation, shift
+        self.alphas_bar = torch.tensor([*schedule.alphas_bar, 1.0])  # at -1: the clean image
+        self.weight = nn.Parameter(torch.zeros(()))  # so that there is something to train
+
+    def forward(self, x: Tensor, condition: Condition) -> Tensor:
+        assert condition.arrival is not None
+        here, there = (self.alphas_bar[t].view(-1, 1, 1, 1) for t in (condition.t, condition.arrival))
+        (a, s), (b, r) = ((value.sqrt(), (1 - value).sqrt()) for value in (here, there))
+        spread = [(value * self.deviation**2 + 1 - value).sqrt() for value in (here, there)]
+        surprise = (x.double() - a * self.mean) / spread[0]
+        arrived = b * self.mean + spread[1] * surprise
+        of_step = (arrived - r / s * x) / (b - r / s * a)
+        x0 = of_step.where(here != there, self.mean + a * self.deviation**2 * surprise / spread[0])
+        return x0 + self.shift + self.weight
+
+
+def gaussian_flow(schedule: Schedule, mean: Tensor, deviation: float, index_set: tuple[int, ...]) -> Denoiser:
+    """Return the exact student of a two-time method, at some of the schedule's steps."""
+    steps = Steps.of_teacher(schedule).subsequence(index_set, index_set)
+    return Denoiser(GaussianFlow(schedule, mean, deviation), "x0", steps)
+
+
 def gaussian_denoiser(
     schedule: Schedule, mean: Tensor, deviation: float, prediction: PredictionKind = "epsilon"
 ) -> Denoiser:

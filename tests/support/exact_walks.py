@@ -14,6 +14,8 @@ from sfddm.diffusion.schedule import Float64
 class ExactDenoiser:
     """What a sampler asks of a denoiser, for points (B, 2, 1, 1) float64; counts its evaluations."""
 
+    takes_arrival = False
+
     def __init__(self, mixture: Mixture, alphas_bar: Float64) -> None:
         self.mixture, self.alphas_bar, self.asked = mixture, alphas_bar, 0
 

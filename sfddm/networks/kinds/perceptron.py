@@ -17,6 +17,7 @@ class PerceptronOptions(NetworkOptions):
 
     name = "mlp"
     takes_points = True
+    takes_second_time = True
 
     kind: Literal["mlp"]
     width: Annotated[int, Field(ge=4)] = 128

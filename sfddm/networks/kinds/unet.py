@@ -18,6 +18,7 @@ class UNetOptions(NetworkOptions):
     """diffusers' UNet2DModel, which is meant where ``kind`` is absent. Attention stands at the listed resolutions."""
 
     name = "unet"
+    takes_second_time = True
 
     kind: Literal["unet"] = "unet"
     channels: Annotated[int, Field(ge=4)] = 64
@@ -61,6 +62,10 @@ class UNetOptions(NetworkOptions):
     @classmethod
     def build(cls, config: dict[str, Any]) -> UNet:
         """Build the network of a configuration."""
+        from sfddm.networks.times import SECOND_TIME
+        from sfddm.networks.two_time_unet import TwoTimeUNet
         from sfddm.networks.unet import UNet
 
+        if config.get(SECOND_TIME):
+            return TwoTimeUNet.from_config({key: value for key, value in config.items() if key != SECOND_TIME})
         return UNet.from_config(config)

@@ -19,9 +19,10 @@ from sfddm.networks.denoiser import Denoiser
 from sfddm.networks.kinds.perceptron import PerceptronOptions
 from sfddm.networks.kinds.unet import UNetOptions
 from sfddm.networks.model_folder import load_model, save_model
-from sfddm.networks.perceptron import fourier_features, sinusoids
+from sfddm.networks.perceptron import fourier_features
 from sfddm.networks.spec import NetworkSpec
 from sfddm.networks.steps import Steps
+from sfddm.networks.times import sinusoids
 from sfddm.runtime.errors import SfddmError
 
 STEPS = Steps.of_teacher(make_schedule("cosine", 16))

@@ -52,13 +52,16 @@ def distance_plot(table: MetricTable, index: int, slots: Mapping[str, int]) -> s
     return inline_plot(f"{group.experiment}-{table.metric}", _description(table, index), draw)
 
 
-def inline_plot(name: str, description: str, draw: Callable[[Axes], None]) -> str:
+def inline_plot(
+    name: str, description: str, draw: Callable[[Axes], None], size: tuple[float, float] = (4.5, 3.0)
+) -> str:
     """Return what ``draw`` draws as an ``<svg>`` element in the page's colours.
 
     Args:
         name: unique on the page.
         description: the plot in words, for readers who do not see it.
         draw: what to put on the axes.
+        size: width and height in inches, at letters of 8.5 points.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -77,7 +80,7 @@ def inline_plot(name: str, description: str, draw: Callable[[Axes], None]) -> st
         "axes.linewidth": 0.7,
     }
     with mpl.rc_context(settings):
-        canvas = Canvas(figsize=(4.5, 3.0), layout="constrained")
+        canvas = Canvas(figsize=size, layout="constrained")
         FigureCanvasSVG(canvas)
         draw(canvas.add_subplot())
         buffer = io.StringIO()

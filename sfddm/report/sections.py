@@ -16,6 +16,7 @@ from sfddm.report.audits import audit_of
 from sfddm.report.beside import beside_each_other
 from sfddm.report.budget_plot import budget_plot
 from sfddm.report.budgets import Control, Curve
+from sfddm.report.choice import choice_of
 from sfddm.report.classes import classes_of
 from sfddm.report.content import Content
 from sfddm.report.costs import costs_beside_quality
@@ -168,6 +169,7 @@ BUILDERS: tuple[Builder, ...] = (
     summary,
     main_table,
     distances,
+    _each("choice", "What to use, at which training cost", choice_of),
     budgets,
     claims,
     ablations,

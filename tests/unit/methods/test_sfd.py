@@ -12,6 +12,7 @@ from support.methods import method_of
 from support.trainings import fresh_student, loss_of
 
 from sfddm.diffusion.schedule import make_schedule
+from sfddm.networks.base import Network
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.objectives.terms import Batch, Networks
 from sfddm.samplers.base import sample
@@ -82,7 +83,7 @@ def test_it_learns_where_the_path_leads_and_not_what_ddim_says() -> None:
     method = method_of("sfd", index_set=INDICES, finer=7, clip=False)
     teacher = gaussian_denoiser(SCHEDULE, torch.tensor(0.25), 0.5, "v")
 
-    class Shifted(torch.nn.Module):
+    class Shifted(Network):
         def __init__(self) -> None:
             super().__init__()
             self.shift, self.slope = torch.nn.Parameter(torch.zeros(64)), torch.nn.Parameter(torch.ones(64))
@@ -93,7 +94,7 @@ def test_it_learns_where_the_path_leads_and_not_what_ddim_says() -> None:
             shape = (-1, 1, 1, 1)
             return self.slope[t].view(shape) * teacher.network(x, condition).float() + self.shift[t].view(shape)
 
-    student = Denoiser(Shifted(), "v", teacher.steps.subsequence(INDICES, INDICES))  # type: ignore[arg-type]
+    student = Denoiser(Shifted(), "v", teacher.steps.subsequence(INDICES, INDICES))
     noise = normal(256, 1, 2, 2, seed=4)
     fine = sample(teacher, tuple(range(0, 64)), DDIM(0.0, clip=False), noise, lambda k: noise)
 

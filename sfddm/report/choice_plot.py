@@ -1,0 +1,121 @@
+"""One plot for the choice of a method: figures against evaluations an image, training cost as place and size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log
+from typing import TYPE_CHECKING, Any
+
+from sfddm.report.formats import count_text
+from sfddm.report.plots import FAINT, INK, PAPER, SERIES, bars, draw_references, dress_figures, inline_plot, name_point
+from sfddm.report.tables import MetricTable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from sfddm.report.choice import Column
+
+#: In inches; as wide as the page's text, and low enough to be seen at once.
+SIZE = (9.5, 4.2)
+#: Of a column one unit wide: where what was not trained stands, and where the dearest training does.
+_LEFT, _RIGHT = -0.36, 0.3
+#: Areas of the marks, in square points, of no training and of the dearest.
+_SMALLEST, _LARGEST = 14.0, 190.0
+
+
+def choice_plot(table: MetricTable, index: int, columns: Sequence[Column]) -> str:
+    """Draw a column for each number of evaluations. In it, trainings are dearer to the right, and their marks larger.
+
+    The line in a column is the best figure at a cost of so much or less; the rows on it have their names beside them.
+
+    Args:
+        table: the metric's table.
+        index: which of its groups the experiment is.
+        columns: at least one, with at least one row that was trained.
+    """
+    group = table.groups[index]
+    spent = [row.network_evaluations for column in columns for row in column.rows if row.network_evaluations]
+    least, most = min(spent), max(spent)
+
+    def place(cost: float) -> float:
+        if not cost:
+            return _LEFT
+        share = log(cost / least) / log(most / least) if most > least else 1.0
+        return _LEFT + 0.12 + share * (_RIGHT - _LEFT - 0.12)
+
+    def draw(axes: Axes) -> None:
+        draw_references(axes, table.references, index, "--", band=True)
+        for x, column in enumerate(columns):
+            _draw_column(axes, column, [x + place(row.network_evaluations) for row in column.rows], most)
+            axes.axvline(x + 0.5, color=FAINT, linewidth=0.6, zorder=1)
+        axes.set_xlim(-0.5, len(columns) - 0.5)
+        axes.set_xticks(range(len(columns)), [str(column.nfe) for column in columns])
+        axes.set_xlabel(
+            f"evaluations for an image; in a column, from no training at the left to {count_text(most)} network "
+            "evaluations in training"
+        )
+        axes.set_ylabel(f"{group.label} {table.style.arrow}".strip())
+        references = [cell for line in table.references for cell in line.cells[index]]
+        dress_figures(axes, table.style, [*(row for column in columns for row in column.rows), *references])
+        _write_names(axes, columns, place)
+
+    return inline_plot(f"{group.experiment}-choice", _description(group.label, columns), draw, SIZE)
+
+
+def _draw_column(axes: Axes, column: Column, places: Sequence[float], most: float) -> None:
+    for row, x in zip(column.rows, places, strict=True):
+        leads = any(row is one for one in column.front)
+        colour = SERIES[0] if leads else INK
+        axes.errorbar(
+            [x],
+            [row.value],
+            yerr=bars([row]),
+            fmt="none",
+            ecolor=colour,
+            elinewidth=1.1 if leads else 0.6,
+            alpha=1.0 if leads else 0.45,
+            zorder=4 if leads else 2,
+        )
+        axes.scatter(
+            [x],
+            [row.value],
+            s=_SMALLEST + (_LARGEST - _SMALLEST) * row.network_evaluations / most,
+            color=colour if leads else PAPER,
+            edgecolors=PAPER if leads else INK,
+            linewidths=0.7,
+            alpha=1.0 if leads else 0.6,
+            zorder=5 if leads else 3,
+        )
+        trained = f"{count_text(row.network_evaluations)} evaluations in training"
+        name_point(axes, x, row.value, f"{row.title}: {row.text} {row.interval}, {trained}".replace("  ", " "))
+    # The best so far holds until a dearer row is better.
+    ends = [*(x for row, x in zip(column.rows, places, strict=True) if any(row is one for one in column.front))]
+    axes.step([*ends, places[0] - _LEFT + 0.44], [*(one.value for one in column.front), column.front[-1].value],
+              where="post", color=SERIES[0], linewidth=1.0, alpha=0.7, zorder=3)  # fmt: skip
+
+
+def _write_names(axes: Axes, columns: Sequence[Column], place: Any) -> None:
+    """Write the names of the rows on the line, each a little below its mark."""
+    for x, column in enumerate(columns):
+        for row in column.front:
+            axes.annotate(
+                row.method,
+                (x + place(row.network_evaluations), row.value),
+                xytext=(2, -12),
+                textcoords="offset points",
+                fontsize=7.5,
+                color=INK,
+                zorder=8,
+            )
+
+
+def _description(label: str, columns: Sequence[Column]) -> str:
+    told = [
+        f"At {column.nfe}: "
+        + ", ".join(
+            f"{row.title} {row.text} after {count_text(row.network_evaluations)} evaluations in training"
+            for row in column.front
+        )
+        for column in columns
+    ]
+    return f"{label} against evaluations for an image, the best at each cost of training. {'. '.join(told)}."

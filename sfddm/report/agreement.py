@@ -25,22 +25,30 @@ def agreement_of(content: Content, part: Collected) -> dict[str, Any] | None:
     """Return an experiment's agreement with its teacher; None where none was measured.
 
     The teacher's own row is left out: it would agree with itself. Lines of equal steps are a group, many steps first.
-    Each has a cell for each of ``headings``, the figure beside its control, None where one was not measured.
+    Each has a cell for each of ``headings``, the figure beside its control, None where one was not measured, and the
+    figure of the report's main metric.
     """
-    means = content.means_of(part)
+    means, table = content.means_of(part), content.tables[0]
     own = means[(means.role == "method") & means.metric.map(lambda name: style_of(name).section == "agreement")]
     if own.empty:
         return None
     metrics = [metric for metric in _HEADINGS if metric in set(own.metric)]
     beside = beside_control(own)
     cells = {(cell.method, cell.steps, cell.metric): cell for cell in lines_of(beside)}
+    main = {(one.method, one.steps): one for one in lines_of(means[means.metric == table.metric])}
     lines = [
-        {"title": row.title, "steps": row.steps, "cells": [cells.get((row.method, row.steps, one)) for one in metrics]}
+        {
+            "title": row.title,
+            "steps": row.steps,
+            "main": main.get((row.method, row.steps)),
+            "cells": [cells.get((row.method, row.steps, one)) for one in metrics],
+        }
         for row in own.drop_duplicates(["method", "steps"]).itertuples()
     ]
     return {
         "title": part.provenance.title,
         "label": " / ".join(sorted(means[means.metric == "feature_distance_teacher"].label.unique())),
+        "main": table.style.heading,
         "headings": [_HEADINGS[metric] for metric in metrics],
         "groups": [[one for one in lines if one["steps"] == n] for n in sorted({*own.steps}, reverse=True)],
         "sentence": sentence_of(beside, metrics),

@@ -60,7 +60,7 @@ def _print_table(rows: list[Overview], verdicts: dict[str, str]) -> None:
     from sfddm.methods.overview import STEPS
 
     table = Table(title="Methods, with default options and T = 1024", title_justify="left")
-    for heading in ("name", "paper", "trainings", "cost", "reads", "steps"):
+    for heading in ("name", "paper", "trainings", "cost", "needs", "steps"):
         table.add_column(heading, no_wrap=heading != "paper", min_width=20 if heading == "paper" else None)
     if verdicts:
         table.add_column("claims in the last report")

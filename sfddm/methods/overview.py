@@ -24,7 +24,7 @@ class Overview:
         trainings: how many: one for all numbers of steps T', one for each, or their number at some T'.
         evaluations: (student, teacher) for an image in a training step, of the training for 8 steps or for the most
             that it can; None where nothing is trained.
-        needs: what the trainings ask for besides a teacher.
+        needs: what the trainings, or some of them, ask for besides a teacher.
         steps: which of ``STEPS`` it can do.
     """
 
@@ -54,7 +54,7 @@ def _overview(kind: type[Method]) -> Overview:
         reference=kind.reference,
         trainings="itself" if kind.is_reference else _trainings(plans),
         evaluations=(asked.student, asked.teacher) if asked else None,
-        needs=_needs(several),
+        needs=_needs(plans.values()),
         steps=tuple(sorted(plans)),
     )
 
@@ -79,12 +79,14 @@ def _trainings(plans: dict[int, Plan]) -> str:
     return f"{len(plans[steps].trainings)} at T' = {steps}"
 
 
-def _needs(plan: Plan) -> tuple[str, ...]:
-    trainings = plan.trainings
+def _needs(plans: Iterable[Plan]) -> tuple[str, ...]:
+    trainings = [one for plan in plans for one in plan.trainings]
     told = {
         "images": any(not one.data_free for one in trainings),
         "pairs": any(one.pairs for one in trainings),
         "classes": any(one.share is not None for one in trainings),
+        "labels, by a classifier": any(one.classifier for one in trainings),
+        "a second time": any(one.second_time for one in trainings),
     }
     return tuple(need for need, asked in told.items() if asked)
 
@@ -97,7 +99,7 @@ def markdown() -> str:
         facts = [f"trainings: {one.trainings}"]
         if one.evaluations:
             facts.append("evaluations for an image in a training step: {:g} + {:g}".format(*one.evaluations))
-            facts.append(f"reads: {', '.join(one.needs) or 'noise alone'}")
+            facts.append(f"needs: {', '.join(one.needs) or 'noise alone'}")
         facts.append(f"steps: {', '.join(map(str, one.steps))}")
         words = inspect.cleandoc(module.__doc__ or "")
         parts.append(f"## {one.title} (`{one.name}`)\n\n{one.reference}\n\n{words}\n\n*{'; '.join(facts)}.*\n")

@@ -27,6 +27,9 @@ def test_facts_that_papers_state() -> None:
     assert found["progressive"].evaluations == (1, 2)
     assert found["multi-student"].steps == (1,)
     assert found["sfddm"].steps == (1, 2, 4, 8, 16)
+    assert found["sid"].needs == found["pid"].needs == ()  # data-free
+    assert found["shortcut"].needs == ("images", "a second time")
+    assert found["rdd"].needs == ("images", "labels, by a classifier")  # in folds to few steps alone
 
 
 def test_the_verb_prints_a_line_for_each() -> None:

@@ -19,16 +19,39 @@ if TYPE_CHECKING:
 def methods(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="As docs/methods.md.")] = False,
+    record: Annotated[Path | None, typer.Option("--record", help="A record, for its learning curves.")] = None,
 ) -> None:
     """List the methods: what they need, what they cost, and where their verdicts stand."""
     from sfddm.methods.overview import markdown, overviews
 
     if as_markdown:
-        return print(markdown(), end="")
+        return print(markdown(learning_curves(record), record.name) if record else markdown(), end="")
     rows = overviews()
     if as_json:
         return print(json.dumps([asdict(row) for row in rows], indent=2))
     return _print_table(rows, _verdicts(arg.METRICS))
+
+
+def learning_curves(record: Path) -> dict[str, str]:
+    """Return for each method how the loss of its first row in a record fell: at first, on the way, at last.
+
+    Of several trainings it is the last one's, of the first seed.
+    """
+    from sfddm.report.curves import text_curve
+    from sfddm.results.metrics import read_metrics
+
+    found = {}
+    for part in read_metrics(record):
+        first: dict[str, str] = {}
+        for row in part.rows:
+            if row.method_name:
+                first.setdefault(row.method_name, row.method)
+        methods_of = {row: method for method, row in first.items()}
+        for one in part.trainings:
+            if one.method in methods_of and one.seed == part.seeds[0]:
+                curve = f"{one.losses[0]:.3g} {text_curve(one.losses)} {one.losses[-1]:.3g}"
+                found[methods_of[one.method]] = f"{curve} (row `{one.method}`, training {one.fold})"
+    return found
 
 
 def _verdicts(metrics: Path) -> dict[str, str]:

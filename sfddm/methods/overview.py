@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sfddm.diffusion.schedule import make_schedule
@@ -91,8 +91,13 @@ def _needs(plans: Iterable[Plan]) -> tuple[str, ...]:
     return tuple(need for need, asked in told.items() if asked)
 
 
-def markdown() -> str:
-    """Return docs/methods.md: each method's own words, with its facts."""
+def markdown(curves: Mapping[str, str] | None = None, record: str = "") -> str:
+    """Return docs/methods.md: each method's own words, with its facts.
+
+    Args:
+        curves: the learning curve of some methods as text.
+        record: where these come from.
+    """
     parts = [_HEAD]
     for one in overviews():
         module = sys.modules[all_methods()[one.name].__module__]
@@ -102,14 +107,17 @@ def markdown() -> str:
             facts.append(f"needs: {', '.join(one.needs) or 'noise alone'}")
         facts.append(f"steps: {', '.join(map(str, one.steps))}")
         words = inspect.cleandoc(module.__doc__ or "")
-        parts.append(f"## {one.title} (`{one.name}`)\n\n{one.reference}\n\n{words}\n\n*{'; '.join(facts)}.*\n")
+        curve = (curves or {}).get(one.name)
+        learnt = f"\nLoss in `{record}`: {curve}\n" if curve else ""
+        parts.append(f"## {one.title} (`{one.name}`)\n\n{one.reference}\n\n{words}\n\n*{'; '.join(facts)}.*\n{learnt}")
     return "\n".join(parts)
 
 
 _HEAD = """# The methods
 
 Each method is one file in `sfddm/methods/`; what stands here is the beginning of that file, written by
-`sfddm methods --markdown`. Evaluations are those of student and teacher, with T = 1024 and default options, for 8
-steps or for as many as the method can. "Steps" are those of 16, 8, 4, 2 and 1 that it can do. Learning curves and
-verdicts are in the [records](../reports/records).
+`sfddm methods --markdown --record reports/records/gaussians-2d-cpu`. Evaluations are those of student and teacher, with
+T = 1024 and default options, for 8 steps or for as many as the method can. "Steps" are those of 16, 8, 4, 2 and 1 that
+it can do. The loss is that of a record, at first, on the way (logarithmic where it is positive) and at last. Verdicts
+are in the [records](../reports/records).
 """

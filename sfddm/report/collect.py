@@ -24,6 +24,7 @@ from sfddm.results.rows import (
     Collected,
     FreedomOfRow,
     InterpolationOfRow,
+    LossesOfTraining,
     Provenance,
     Row,
     RowOf,
@@ -51,6 +52,7 @@ class _Gathered:
     freedoms: list[FreedomOfRow] = field(default_factory=list)
     interpolations: list[InterpolationOfRow] = field(default_factory=list)
     classes: list[ClassesOfRow] = field(default_factory=list)
+    trainings: dict[tuple[str, str, int], LossesOfTraining] = field(default_factory=dict)
     kept: dict[str, Images] = field(default_factory=dict)
 
 
@@ -102,6 +104,7 @@ def gather(spec: Spec, runs: Path, most: int) -> tuple[Collected, dict[str, Imag
         freedoms=tuple(found.freedoms),
         interpolations=tuple(found.interpolations),
         classes=tuple(found.classes),
+        trainings=tuple(found.trainings.values()),
         provenance=_provenance(spec, found.cards),
     )
     return collected, found.kept
@@ -126,6 +129,8 @@ def _gather_row(spec: Spec, folder: Path, whose: RowOf, teacher: Card, found: _G
     names = [training.name for training in plan.trainings]
     trained = [read_result(folder / f"fold-{name}" / "card.json", Card, "distill") for name in names]
     found.cards.extend(trained)
+    for name, card in zip(names, trained, strict=True) if trained else [("teacher", teacher)]:
+        _gather_losses(whose, name, card, found)
     sampling = read_result(place / "samples.json", Sampling, "sample")
     images = _first_samples(place / "samples.npy", sampling.images)
     found.kept[f"{row}/{steps}/{whose.seed}"] = images
@@ -144,6 +149,14 @@ def _gather_row(spec: Spec, folder: Path, whose: RowOf, teacher: Card, found: _G
     for name in spec.evaluation.measured:
         if (row, steps) in spec.measured_rows(name) and (place / f"{name}.json").is_file():
             _gather_measurement(name, place, whose, facts, found)
+
+
+def _gather_losses(whose: RowOf, fold: str, card: Card, found: _Gathered) -> None:
+    """Keep a training's losses once, under the first row that needs it; the teacher's under its own row."""
+    if card.losses and (fold != "teacher" or whose.role == "teacher"):
+        facts = {key: getattr(whose, key) for key in ("experiment", "method", "title", "seed")}
+        one = LossesOfTraining(**facts, fold=fold, losses=card.losses)
+        found.trainings.setdefault((whose.method, fold, whose.seed), one)
 
 
 def _gather_measurement(name: str, place: Path, whose: RowOf, facts: dict[str, Any], found: _Gathered) -> None:

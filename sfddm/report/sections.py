@@ -20,6 +20,7 @@ from sfddm.report.choice import choice_of
 from sfddm.report.classes import classes_of
 from sfddm.report.content import Content
 from sfddm.report.costs import costs_beside_quality
+from sfddm.report.curves import curves_of
 from sfddm.report.extractors import extractors_of
 from sfddm.report.grids import grid_of
 from sfddm.report.interpolations import interpolations_of
@@ -182,6 +183,7 @@ BUILDERS: tuple[Builder, ...] = (
     _each("extractors", "By extractor", extractors_of),
     _each("audit", "Degrees of freedom", audit_of),
     _each("costs", "Cost beside quality", costs_beside_quality),
+    _each("curves", "Learning curves", curves_of),
     landscape,
     _each("protocol", "Protocol", protocol_of),
     _each("provenance", "Provenance", provenance_of),

@@ -35,6 +35,7 @@ class Card:
     student_evaluations: Amount
     teacher_evaluations: Amount
     parameters: Count | None = None
+    losses: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

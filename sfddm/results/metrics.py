@@ -16,7 +16,7 @@ from sfddm.runtime.errors import SfddmError
 
 NAMES = ("metrics.json", "metrics.json.gz")
 #: What each experiment of a file has its own part of.
-_LISTS = ("rows", "floor", "audits", "freedoms", "interpolations", "classes")
+_LISTS = ("rows", "floor", "audits", "freedoms", "interpolations", "classes", "trainings")
 
 
 def find_metrics(path: Path) -> Path:

@@ -133,6 +133,24 @@ class ClassesOfRow(RowOf):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LossesOfTraining:
+    """How the loss of one training fell.
+
+    Attributes:
+        method, title: of the row that it belongs to.
+        fold: the training's name; "teacher" for a teacher's.
+        losses: means over equal parts of the training, in order.
+    """
+
+    experiment: str
+    method: str
+    title: str
+    fold: str
+    seed: Count
+    losses: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Provenance:
     """Where an experiment's figures come from. ``spec`` is the whole spec as JSON."""
 
@@ -186,6 +204,7 @@ class Collected:
     freedoms: tuple[FreedomOfRow, ...] = ()
     interpolations: tuple[InterpolationOfRow, ...] = ()
     classes: tuple[ClassesOfRow, ...] = ()
+    trainings: tuple[LossesOfTraining, ...] = ()
     provenance: Provenance
 
     @property

@@ -29,6 +29,7 @@ def make_card(
         "steps": result.steps,
         "images_seen": result.images_seen,
         "train_seconds": result.seconds,
+        "losses": list(result.losses),
         "commit": git_commit(),
         "versions": library_versions(),
         "hardware": hardware(),

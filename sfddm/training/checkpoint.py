@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file with the objective, the average and the optimiser; step and seconds in its header.
+"""Checkpoints: one safetensors file with objective, average, optimiser and losses; step and seconds in its header.
 
 There is no random state to save: randomness is a function of (seed, step).
 """
@@ -13,6 +13,7 @@ from torch import nn
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import whole_file
 from sfddm.training.ema import MovingAverage
+from sfddm.training.loss_curve import LossCurve
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -22,6 +23,7 @@ def save_checkpoint(
     objective: nn.Module,
     optimizer: torch.optim.Optimizer,
     average: MovingAverage | None,
+    losses: LossCurve,
     *,
     step: int,
     seconds: float,
@@ -35,6 +37,7 @@ def save_checkpoint(
         tensors |= {f"{name}.{i}": value for name, value in optimizer.state.get(parameter, {}).items()}
     if average is not None:
         tensors |= {f"average.{i}": value for i, value in enumerate(average.average)}
+    tensors["losses"] = losses.sums
     with whole_file(path) as temporary:
         save_file(
             {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
@@ -44,7 +47,13 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, objective: nn.Module, optimizer: torch.optim.Optimizer, average: MovingAverage | None, total: int
+    path: Path,
+    objective: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: MovingAverage | None,
+    losses: LossCurve,
+    *,
+    total: int,
 ) -> tuple[int, float]:
     """Restore everything from a checkpoint of a training of ``total`` steps, if there is one.
 
@@ -80,6 +89,7 @@ def load_checkpoint(
             optimizer.state[parameter] = {"step": tensors[f"step.{i}"].to(parameter.device), **moments}
         if average is not None:
             average.load([tensors[f"average.{i}"] for i in range(len(average.average))])
+        losses.load(tensors["losses"])
     except (SafetensorError, KeyError, RuntimeError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SfddmError(f"{path}: not a checkpoint of this training ({reason}); delete it to start over") from None

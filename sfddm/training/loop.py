@@ -23,6 +23,7 @@ from sfddm.runtime.progress import Progress
 from sfddm.training.checkpoint import load_checkpoint, save_checkpoint
 from sfddm.training.ema import MovingAverage
 from sfddm.training.feed import DataFreeFeed, Feed, NoImages
+from sfddm.training.loss_curve import LossCurve
 from sfddm.training.pairs import PairsFeed
 from sfddm.training.snapshots import Snapshots
 
@@ -42,11 +43,17 @@ class Seeds:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training cost, and the files of its snapshots by name, which the caller removes with the checkpoint."""
+    """What a training cost.
+
+    Attributes:
+        losses: means over equal parts of it, in order.
+        snapshots: files by name, which the caller removes with the checkpoint.
+    """
 
     steps: int
     images_seen: int
     seconds: float
+    losses: tuple[float, ...] = ()
     snapshots: dict[str, Path] = field(default_factory=dict)
 
 
@@ -96,9 +103,11 @@ def train(
         SfddmError: the loss became NaN or infinite; nothing of that step is kept.
     """
     accelerator = Accelerator(mixed_precision=options.mixed_precision, cpu=device.type == "cpu")
-    state = _make_state(objective.to(device).train(), options)
     total = step_count(options, len(images))
-    first, seconds_before = load_checkpoint(checkpoint, objective, state.optimizer, state.average, total)
+    state = _make_state(objective.to(device).train(), options, LossCurve(total, device))
+    first, seconds_before = load_checkpoint(
+        checkpoint, objective, state.optimizer, state.average, state.losses, total=total
+    )
     if options.compile:
         objective.student.compile_network()
     feed = _make_feed(images, labels, objective.student.classes, options, seeds.batches, device)
@@ -117,12 +126,15 @@ def train(
                 progress.show(step + 1, loss=loss.item())
             if save:
                 spent = time.monotonic() - started
-                save_checkpoint(checkpoint, objective, state.optimizer, state.average, step=step + 1, seconds=spent)
+                save_checkpoint(
+                    checkpoint, objective, state.optimizer, state.average, state.losses, step=step + 1, seconds=spent
+                )
                 saved = now
             if stop:
                 break
     kept = run.finish(whole=not stop_after)
-    return TrainingResult(total, total * options.batch_size, time.monotonic() - started, kept)
+    seconds = time.monotonic() - started
+    return TrainingResult(total, total * options.batch_size, seconds, state.losses.means(), kept)
 
 
 @dataclass(frozen=True)
@@ -152,6 +164,7 @@ class _Run:
             name = self.snapshots.names.get(step + 1)
             self.snapshots.keep(name, self.state.objective.student.network, self.state.average)
         total: Tensor = loss.total
+        self.state.losses.add(step, total)
         return total
 
     def finish(self, *, whole: bool) -> dict[str, Path]:
@@ -197,11 +210,12 @@ class _Batches:
 
 @dataclass(frozen=True)
 class _State:
-    """What a training changes besides the objective: the optimiser's moments, the moving average of the result."""
+    """What a training changes besides the objective: the optimiser's moments, the result's moving average, losses."""
 
     objective: Objective
     optimizer: torch.optim.Optimizer
     average: MovingAverage | None
+    losses: LossCurve
 
     def average_gradients(self, accelerator: Accelerator) -> None:
         """Take the mean of the gradients of all processes, each of which saw its share of the batch.
@@ -245,7 +259,7 @@ class _State:
             self.average.copy_to_network()
 
 
-def _make_state(objective: Objective, options: TrainingOptions) -> _State:
+def _make_state(objective: Objective, options: TrainingOptions, losses: LossCurve) -> _State:
     optimizer = torch.optim.AdamW(
         objective.parameter_groups(),
         lr=options.learning_rate,
@@ -254,7 +268,7 @@ def _make_state(objective: Objective, options: TrainingOptions) -> _State:
         fused=True,  # one kernel for all weights: 5 to 8 % more images a second with a small U-Net on a CPU
     )
     average = MovingAverage(objective.student.network, options.ema) if options.ema else None
-    return _State(objective, optimizer, average)
+    return _State(objective, optimizer, average, losses)
 
 
 def _make_feed(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from sfddm.cli import app
+from sfddm.commands.methods import learning_curves
 from sfddm.methods import all_methods
 from sfddm.methods.overview import markdown, overviews
 
@@ -13,8 +14,9 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_the_page_of_methods_is_what_the_files_say() -> None:
-    """Write it anew with `sfddm methods --markdown > docs/methods.md`."""
-    assert (ROOT / "docs" / "methods.md").read_text() == markdown()
+    """Write it anew with `sfddm methods --markdown --record reports/records/gaussians-2d-cpu > docs/methods.md`."""
+    record = ROOT / "reports" / "records" / "gaussians-2d-cpu"
+    assert (ROOT / "docs" / "methods.md").read_text() == markdown(learning_curves(record), record.name)
 
 
 def test_facts_that_papers_state() -> None:

@@ -45,6 +45,8 @@ def test_an_interrupted_training_gives_the_same_bits(tmp_path: Path, stops: tupl
     resumed, again = run(checkpoint, options, weights=99)
     assert_same_weights(weights_of(resumed), weights_of(straight))
     assert (result.steps, result.images_seen) == (again.steps, again.images_seen) == (12, 48)
+    assert again.losses == result.losses
+    assert len(result.losses) == 12
     assert again.seconds > 0
 
 

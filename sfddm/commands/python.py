@@ -156,11 +156,9 @@ def distill(
     pairs = out / "pairs" if any(training.pairs for training in plan.trainings) else None
     partition = out / "partition.json" if any(training.share for training in plan.trainings) else None
     classifier = out / "classifier" if any(training.classifier for training in plan.trainings) else None
+    made = [*folders.values(), *filter(None, (pairs, classifier))]
     check_outputs(
-        [data / "train", teacher],
-        files=[partition] if partition else [],
-        folders=[*folders.values(), *(folder for folder in (pairs, classifier) if folder)],
-        containers=[out / "state"],
+        [data / "train", teacher], files=[partition] if partition else [], folders=made, containers=[out / "state"]
     )
     with leased_device() as device:
         if pairs:

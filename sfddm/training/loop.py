@@ -105,9 +105,7 @@ def train(
     accelerator = Accelerator(mixed_precision=options.mixed_precision, cpu=device.type == "cpu")
     total = step_count(options, len(images))
     state = _make_state(objective.to(device).train(), options, LossCurve(total, device))
-    first, seconds_before = load_checkpoint(
-        checkpoint, objective, state.optimizer, state.average, state.losses, total=total
-    )
+    first, seconds_before = state.load(checkpoint, total)
     if options.compile:
         objective.student.compile_network()
     feed = _make_feed(images, labels, objective.student.classes, options, seeds.batches, device)
@@ -126,9 +124,7 @@ def train(
                 progress.show(step + 1, loss=loss.item())
             if save:
                 spent = time.monotonic() - started
-                save_checkpoint(
-                    checkpoint, objective, state.optimizer, state.average, state.losses, step=step + 1, seconds=spent
-                )
+                state.save(checkpoint, step + 1, spent)
                 saved = now
             if stop:
                 break
@@ -216,6 +212,15 @@ class _State:
     optimizer: torch.optim.Optimizer
     average: MovingAverage | None
     losses: LossCurve
+
+    def load(self, checkpoint: Path, total: int) -> tuple[int, float]:
+        """Restore what an interrupted training of ``total`` steps left; return its steps and seconds, 0 without one."""
+        return load_checkpoint(checkpoint, self.objective, self.optimizer, self.average, self.losses, total=total)
+
+    def save(self, checkpoint: Path, step: int, seconds: float) -> None:
+        """Write the state after ``step`` steps."""
+        parts = self.objective, self.optimizer, self.average, self.losses
+        save_checkpoint(checkpoint, *parts, step=step, seconds=seconds)
 
     def average_gradients(self, accelerator: Accelerator) -> None:
         """Take the mean of the gradients of all processes, each of which saw its share of the batch.

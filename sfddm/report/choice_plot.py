@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import log
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sfddm.report.formats import count_text
 from sfddm.report.plots import FAINT, INK, PAPER, SERIES, bars, draw_references, dress_figures, inline_plot, name_point
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 SIZE = (9.5, 4.2)
 #: Of a column one unit wide: where what was not trained stands, and where the dearest training does.
 _LEFT, _RIGHT = -0.36, 0.3
+#: Of a name, in points: the width of a letter and the height of a line.
+_LETTER, _LINE = 4.2, 8.5
 #: Areas of the marks, in square points, of no training and of the dearest.
 _SMALLEST, _LARGEST = 14.0, 190.0
 
@@ -94,18 +96,22 @@ def _draw_column(axes: Axes, column: Column, places: Sequence[float], most: floa
               where="post", color=SERIES[0], linewidth=1.0, alpha=0.7, zorder=3)  # fmt: skip
 
 
-def _write_names(axes: Axes, columns: Sequence[Column], place: Any) -> None:
-    """Write the names of the rows on the line, each a little below its mark."""
+def _write_names(axes: Axes, columns: Sequence[Column], place: Callable[[float], float]) -> None:
+    """Write the names of the rows on the line, each below its mark, and further below where another name stands."""
+    canvas = axes.get_figure(root=True)
+    assert canvas is not None
+    canvas.draw_without_rendering()  # from here on it is known where things are
+    taken: list[tuple[float, float, float]] = []
     for x, column in enumerate(columns):
         for row in column.front:
+            point = (x + place(row.network_evaluations), row.value)
+            left, top = axes.transData.transform(point) * 72 / canvas.dpi  # in points
+            right, drop = left + _LETTER * len(row.method), 12.0
+            while any(a < right and left < b and abs(y - (top - drop)) < _LINE for a, b, y in taken):
+                drop += 2.0
+            taken.append((left, right, top - drop))
             axes.annotate(
-                row.method,
-                (x + place(row.network_evaluations), row.value),
-                xytext=(2, -12),
-                textcoords="offset points",
-                fontsize=7.5,
-                color=INK,
-                zorder=8,
+                row.method, point, xytext=(2, -drop), textcoords="offset points", fontsize=7.5, color=INK, zorder=8
             )
 
 

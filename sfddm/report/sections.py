@@ -190,6 +190,16 @@ BUILDERS: tuple[Builder, ...] = (
 )
 
 
+#: Of this many rows on, the table is longer than a screen.
+LONG_TABLE = 12
+
+
 def sections_of(content: Content) -> list[Section]:
-    """Return the page's sections in order."""
-    return [section for build in BUILDERS if (section := build(content)) is not None]
+    """Return the page's sections in order; the plot for the choice of a method stands before a long table."""
+    sections = [section for build in BUILDERS if (section := build(content)) is not None]
+    if len(content.tables[0].lines) < LONG_TABLE:
+        return sections
+    choice = [one for one in sections if one.identifier == "choice"]
+    others = [one for one in sections if one.identifier != "choice"]
+    place = [one.identifier for one in others].index("table")
+    return [*others[:place], *choice, *others[place:]]

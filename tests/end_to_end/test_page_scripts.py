@@ -61,6 +61,19 @@ def test_table_and_plot_stand_within_two_screens(report: Path, browser: Browser)
     assert browser.run("document.querySelector('#claims').getBoundingClientRect().top") >= max(ends)
 
 
+def test_the_plot_for_the_choice_of_a_method_is_seen_at_once(report: Path, browser: Browser) -> None:
+    """From its heading to its caption, in a window of 1200 by 800; on a phone it scrolls in a frame of its own."""
+    browser.open(report / "table.html", 1200, 800)
+    browser.run("document.querySelector('#choice').scrollIntoView({ behavior: 'instant' })")
+    top = browser.run("document.querySelector('#choice h2').getBoundingClientRect().top")
+    end = browser.run("document.querySelector('#choice figcaption').getBoundingClientRect().bottom")
+    assert 0 <= top < end <= 800, (top, end)
+    names = browser.run("[...document.querySelectorAll('#choice svg text')].map(one => one.textContent)")
+    assert "trajectory" in names
+    browser.open(report / "table.html", 390, 844)
+    assert browser.run("document.querySelector('#choice svg').getBoundingClientRect().width") > 390
+
+
 @pytest.mark.parametrize("scripts", [True, False])
 def test_nothing_is_wider_than_a_phone(report: Path, browser: Browser, scripts: bool) -> None:
     browser.open(report / "table.html", 390, 844, scripts=scripts)

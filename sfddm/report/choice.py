@@ -23,13 +23,17 @@ class Column:
         nfe: how often.
         rows: with their costs, as ``costs_of`` gives them; the cheapest to train first.
         front: of these, the ones that no cheaper or equally dear row reaches; each is better than the one before.
-        close: for each of ``front``, what costs no more than it and has an interval that overlaps its own.
+        close: for each of ``front``, what costs no more than it and cannot be told from it by the intervals.
     """
 
     nfe: int
     rows: tuple[Any, ...]
     front: tuple[Any, ...]
     close: tuple[tuple[Any, ...], ...]
+
+    def leads(self, row: Any) -> bool:
+        """Whether a row is on the front."""
+        return any(row is one for one in self.front)
 
 
 def choice_of(content: Content, part: Collected) -> dict[str, Any] | None:
@@ -46,6 +50,7 @@ def choice_of(content: Content, part: Collected) -> dict[str, Any] | None:
         "title": part.provenance.title,
         "heading": table.style.heading,
         "label": table.groups[places[0]].label,
+        "covers": content.intervals[part.provenance.experiment],
         "svg": choice_plot(table, places[0], columns),
         "columns": columns,
     }
@@ -83,7 +88,7 @@ def _as_cheap(other: Any, best: Any) -> bool:
 
 
 def _overlap(one: Any, other: Any) -> bool:
-    """Tell whether the intervals of two figures overlap; without intervals, none does."""
+    """Tell whether the intervals of two figures overlap; without one of them, nothing tells the figures apart."""
     if None in (one.low, one.high, other.low, other.high):
-        return False
+        return True
     return bool(one.low <= other.high and other.low <= one.high)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 #: In inches; as wide as the page's text, and low enough to be seen at once.
 SIZE = (9.5, 4.2)
-#: Of a column one unit wide: where what was not trained stands, and where the dearest training does.
-_LEFT, _RIGHT = -0.36, 0.3
+#: Of a column one unit wide: where what was not trained stands, the dearest training, and the end of the line.
+_LEFT, _RIGHT, _END = -0.36, 0.3, 0.44
 #: Of a name, in points: the width of a letter and the height of a line.
 _LETTER, _LINE = 4.2, 8.5
 #: Areas of the marks, in square points, of no training and of the dearest.
@@ -48,7 +48,7 @@ def choice_plot(table: MetricTable, index: int, columns: Sequence[Column]) -> st
     def draw(axes: Axes) -> None:
         draw_references(axes, table.references, index, "--", band=True)
         for x, column in enumerate(columns):
-            _draw_column(axes, column, [x + place(row.network_evaluations) for row in column.rows], most)
+            _draw_column(axes, x, column, place, most)
             axes.axvline(x + 0.5, color=FAINT, linewidth=0.6, zorder=1)
         axes.set_xlim(-0.5, len(columns) - 0.5)
         axes.set_xticks(range(len(columns)), [str(column.nfe) for column in columns])
@@ -64,9 +64,9 @@ def choice_plot(table: MetricTable, index: int, columns: Sequence[Column]) -> st
     return inline_plot(f"{group.experiment}-choice", _description(group.label, columns), draw, SIZE)
 
 
-def _draw_column(axes: Axes, column: Column, places: Sequence[float], most: float) -> None:
-    for row, x in zip(column.rows, places, strict=True):
-        leads = any(row is one for one in column.front)
+def _draw_column(axes: Axes, centre: int, column: Column, place: Callable[[float], float], most: float) -> None:
+    for row in column.rows:
+        x, leads = centre + place(row.network_evaluations), column.leads(row)
         colour = SERIES[0] if leads else INK
         axes.errorbar(
             [x],
@@ -88,12 +88,12 @@ def _draw_column(axes: Axes, column: Column, places: Sequence[float], most: floa
             alpha=1.0 if leads else 0.6,
             zorder=5 if leads else 3,
         )
-        trained = f"{count_text(row.network_evaluations)} evaluations in training"
-        name_point(axes, x, row.value, f"{row.title}: {row.text} {row.interval}, {trained}".replace("  ", " "))
-    # The best so far holds until a dearer row is better.
-    ends = [*(x for row, x in zip(column.rows, places, strict=True) if any(row is one for one in column.front))]
-    axes.step([*ends, places[0] - _LEFT + 0.44], [*(one.value for one in column.front), column.front[-1].value],
-              where="post", color=SERIES[0], linewidth=1.0, alpha=0.7, zorder=3)  # fmt: skip
+        figure, spent = f"{row.text} {row.interval}".rstrip(), count_text(row.network_evaluations)
+        name_point(axes, x, row.value, f"{row.title}: {figure}, {spent} evaluations in training")
+    # The best so far holds until a dearer row is better, the last to the column's end.
+    places = [*(centre + place(one.network_evaluations) for one in column.front), centre + _END]
+    values = [*(one.value for one in column.front), column.front[-1].value]
+    axes.step(places, values, where="post", color=SERIES[0], linewidth=1.0, alpha=0.7, zorder=3)
 
 
 def _write_names(axes: Axes, columns: Sequence[Column], place: Callable[[float], float]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.pages import parse
@@ -12,7 +13,9 @@ from support.report_runs import make_runs, make_spec
 
 from sfddm.report.choice import columns_of
 from sfddm.report.collect import collect
+from sfddm.report.content import read_content
 from sfddm.report.render import render
+from sfddm.report.sections import sections_of
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,11 @@ def test_close_is_what_costs_no_more_and_has_an_interval_that_overlaps() -> None
     assert [[one.method for one in some] for some in column.close] == [[], ["free"], ["worse"]]
 
 
+def test_without_an_interval_nothing_tells_two_rows_apart() -> None:
+    (column,) = columns_of([Cost("free", 1, 0, 9.0), Cost("cheap", 1, 5, 2.0, 1.0, 3.0)])
+    assert [[one.method for one in some] for some in column.close] == [[], ["free"]]
+
+
 def test_the_page_names_what_is_on_the_front(tmp_path: Path) -> None:
     methods = {
         "teacher": {"reference_steps": 32},
@@ -90,6 +98,19 @@ def test_the_page_names_what_is_on_the_front(tmp_path: Path) -> None:
     assert "Trajectory distillation, single fold 80.00 after 1.00 k evaluations" in told
     lines = [[cell.text for cell in row.every("td")] for row in section.every("tr")[1:]]
     assert [line[0] for line in lines] == ["0", "1.00 k", "3.00 k"]
+
+
+@pytest.mark.parametrize(("more", "before"), [(0, False), (10, True)])
+def test_the_plot_stands_before_a_table_that_is_longer_than_a_screen(tmp_path: Path, more: int, before: bool) -> None:
+    rows = {"ddim": {}, "sfddm": {}, "progressive": {"start": 32}, "trajectory": {}}
+    others = {f"solver-{k}": {"method": "ddim", "sampler": "unipc", "title": f"Solver {k}"} for k in range(more)}
+    spec = make_spec(methods={"teacher": {"reference_steps": 32}, **rows, **others}, steps=[8])
+    collect(spec, make_runs(spec, tmp_path / "runs"), tmp_path / "collected")
+    content = read_content([tmp_path / "collected"])
+    order = [section.identifier for section in sections_of(content)]
+    assert sorted(set(order)) == sorted(order)
+    assert len(content.tables[0].lines) == len(rows) + more
+    assert (order.index("choice") < order.index("table")) is before
 
 
 def test_without_three_trained_rows_there_is_nothing_to_choose(tmp_path: Path) -> None:

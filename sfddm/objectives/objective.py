@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import nn
 
 from sfddm.diffusion.draws import Draws
-from sfddm.extractors.classifier import FrozenClassifier
 from sfddm.networks.denoiser import Denoiser, FrozenDenoiser
 from sfddm.objectives.terms import Batch, Evaluations, Loss, Networks
+
+if TYPE_CHECKING:
+    from sfddm.extractors.classifier import FrozenClassifier
 
 LossFunction = Callable[[Networks, Batch, Draws], Loss]
 

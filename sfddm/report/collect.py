@@ -129,8 +129,8 @@ def _gather_row(spec: Spec, folder: Path, whose: RowOf, teacher: Card, found: _G
     names = [training.name for training in plan.trainings]
     trained = [read_result(folder / f"fold-{name}" / "card.json", Card, "distill") for name in names]
     found.cards.extend(trained)
-    for name, card in zip(names, trained, strict=True) if trained else [("teacher", teacher)]:
-        _gather_losses(whose, name, card, found)
+    cards = {"teacher": teacher} if whose.role == "teacher" else dict(zip(names, trained, strict=True))
+    _gather_losses(whose, cards, found)
     sampling = read_result(place / "samples.json", Sampling, "sample")
     images = _first_samples(place / "samples.npy", sampling.images)
     found.kept[f"{row}/{steps}/{whose.seed}"] = images
@@ -151,12 +151,13 @@ def _gather_row(spec: Spec, folder: Path, whose: RowOf, teacher: Card, found: _G
             _gather_measurement(name, place, whose, facts, found)
 
 
-def _gather_losses(whose: RowOf, fold: str, card: Card, found: _Gathered) -> None:
-    """Keep a training's losses once, under the first row that needs it; the teacher's under its own row."""
-    if card.losses and (fold != "teacher" or whose.role == "teacher"):
-        facts = {key: getattr(whose, key) for key in ("experiment", "method", "title", "seed")}
-        one = LossesOfTraining(**facts, fold=fold, losses=card.losses)
-        found.trainings.setdefault((whose.method, fold, whose.seed), one)
+def _gather_losses(whose: RowOf, cards: dict[str, Card], found: _Gathered) -> None:
+    """Keep the losses of a row's trainings, which several numbers of steps may share, once."""
+    facts = {key: getattr(whose, key) for key in ("experiment", "method", "title", "seed")}
+    for fold, card in cards.items():
+        if card.losses:
+            one = LossesOfTraining(**facts, fold=fold, losses=card.losses)
+            found.trainings.setdefault((whose.method, fold, whose.seed), one)
 
 
 def _gather_measurement(name: str, place: Path, whose: RowOf, facts: dict[str, Any], found: _Gathered) -> None:

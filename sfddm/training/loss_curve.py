@@ -16,6 +16,8 @@ _DIGITS = 4
 class LossCurve:
     """The loss of each part of a training of ``total`` steps, in the first process of several.
 
+    Every step counts, also those in which the student rests and another network has its turn.
+
     Attributes:
         sums: (parts,) float32 on the loss's device; part of the running state.
     """

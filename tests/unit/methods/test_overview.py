@@ -29,7 +29,7 @@ def test_facts_that_papers_state() -> None:
     assert found["progressive"].evaluations == (1, 2)
     assert found["multi-student"].steps == (1,)
     assert found["sfddm"].steps == (1, 2, 4, 8, 16)
-    assert found["sid"].needs == found["pid"].needs == ()  # data-free
+    assert found["sid"].needs == found["pid"].needs == found["ddim"].needs == ()  # data-free, or without training
     assert found["shortcut"].needs == ("images", "a second time")
     assert found["rdd"].needs == ("images", "labels, by a classifier")  # in folds to few steps alone
 

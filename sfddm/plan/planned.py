@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from sfddm.claims.load import CLAIMS_FOLDER, load_claims
-from sfddm.plan.costs import Costs
+from sfddm.plan.costs import Costs, total
 from sfddm.plan.decidable import Decidable, decidable
 from sfddm.plan.power import Shown, smallest_difference
 from sfddm.plan.records import RECORDS_FOLDER, Record, of_shape, read_records
 from sfddm.plan.rows import extractors_of
 from sfddm.plan.stages import Stage, evaluations_of, seconds_of, stages_of, unrecorded
+from sfddm.results.verdicts import RowLink
 from sfddm.spec.experiment import Spec
 
 
@@ -74,17 +75,21 @@ def plan_of(
     """
     known = read_records(records)
     found = decidable(spec, load_claims(claims), stored)
-    shown = {one.claim.id: _shown(spec, one, known) for one in found}
     alike, costs = of_shape(known, spec), Costs(spec, stored)
+    shown = {one.claim.id: _shown(spec, one, known, costs) for one in found}
     without = tuple(unrecorded(costs, alike))
     first, every = (tuple(stages_of(spec, costs, alike, len(some))) for some in (spec.first_seeds, spec.every_seed))
     return Planned(spec, tuple(found), shown, first, every, without)
 
 
-def _shown(spec: Spec, claim: Decidable, records: Sequence[Record]) -> tuple[Shown | None, ...]:
+def _shown(spec: Spec, claim: Decidable, records: Sequence[Record], costs: Costs) -> tuple[Shown | None, ...]:
     data, confidence = spec.data.label, spec.evaluation.confidence
+
+    def images_seen(link: RowLink) -> float | None:
+        return None if link.steps is None else total(costs.of_row(link.method, link.steps), "images")
+
     return tuple(
-        smallest_difference(one.cell, records, data, confidence, anytime=one.until_decided)
+        smallest_difference(one.cell, records, data, confidence, anytime=one.until_decided, images_seen=images_seen)
         if one.cell.difference
         else None
         for one in claim.comparisons

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import inf, sqrt
+from math import inf, log2, sqrt
 
 from sfddm.claims.figures import FigureOverSeeds
 from sfddm.claims.power import smallest_shown
@@ -12,6 +12,9 @@ from sfddm.plan.records import Record
 from sfddm.results.sequential import critical_t
 from sfddm.results.statistics import t_quantile
 from sfddm.results.verdicts import Cell, RowLink
+
+#: Training images of a row of the table, all its folds together; None: not known.
+ImagesSeen = Callable[[RowLink], float | None]
 
 
 @dataclass(frozen=True)
@@ -23,13 +26,20 @@ class Shown:
 
 
 def smallest_difference(
-    cell: Cell, records: Sequence[Record], data: str, confidence: float, *, anytime: bool = False
+    cell: Cell,
+    records: Sequence[Record],
+    data: str,
+    confidence: float,
+    *,
+    anytime: bool = False,
+    images_seen: ImagesSeen = lambda _: None,
 ) -> Shown | None:
     """Return the smallest difference that a comparison with as many seeds as the planned one would show.
 
-    The scatter is that of the first record of the same data that has both rows, at the same number of images. With one
-    planned seed it is what the scores' own intervals state, widened for a single training; with several that of the
-    paired difference from seed to seed, of a record with several seeds where there is one.
+    The scatter is that of a record of the same data that has both rows, at the same number of images, and of several
+    the one whose rows were trained the most alike: figures of short trainings scatter more. With one planned seed it is
+    what the scores' own intervals state, widened for a single training; with several that of the paired difference from
+    seed to seed, of a record with several seeds where there is one.
 
     Args:
         cell: a planned comparison.
@@ -37,12 +47,18 @@ def smallest_difference(
         data: the label of the images.
         confidence: of the planned intervals, in (0, 1).
         anytime: whether those hold at any number of seeds.
+        images_seen: of the planned rows; without them the first such record will do.
     """
     several = cell.seeds > 1
-    alike = [record for record in records if record.data == data]
-    for record in sorted(alike, key=lambda one: (len(one.part.seeds) > 1) != several):
-        left, right = _sides(cell, record)
-        if left and right and (error := _error(left, right, cell.seeds)):
+    planned = [images_seen(link) for link in cell.rows]
+    found = [(record, _sides(cell, record)) for record in records if record.data == data]
+    both = [(record, sides) for record, sides in found if len(sides) == 2]
+
+    def unlike(one: tuple[Record, list[FigureOverSeeds]]) -> tuple[bool, float]:
+        return (len(one[0].part.seeds) > 1) != several, _doublings(planned, one[1])
+
+    for record, (left, right) in sorted(both, key=unlike):
+        if error := _error(left, right, cell.seeds):
             of_one, degrees = error
             quantile = critical_t(cell.seeds, confidence) if anytime else t_quantile(degrees, confidence)
             if quantile < inf:
@@ -50,10 +66,15 @@ def smallest_difference(
     return None
 
 
-def _sides(cell: Cell, record: Record) -> tuple[FigureOverSeeds | None, FigureOverSeeds | None]:
-    """Return the record's figures of the two rows of a comparison, None for one that it does not have."""
-    sides = [_figure(link, cell, record) for link in cell.rows]
-    return (sides[0], sides[1]) if len(sides) == 2 else (None, None)
+def _sides(cell: Cell, record: Record) -> list[FigureOverSeeds]:
+    """Return the record's figures of the rows of a comparison, without those that it does not have."""
+    return [figure for link in cell.rows if (figure := _figure(link, cell, record))]
+
+
+def _doublings(planned: Sequence[float | None], sides: Sequence[FigureOverSeeds]) -> float:
+    """Return how many doublings lie between the trainings of planned and recorded rows, where both are known."""
+    pairs = zip(planned, (side.first.images_seen for side in sides), strict=True)
+    return sum(abs(log2(wanted / seen)) for wanted, seen in pairs if wanted and seen)
 
 
 def _figure(link: RowLink, cell: Cell, record: Record) -> FigureOverSeeds | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -86,16 +87,23 @@ def _print_scatter(planned: Planned, console: Console) -> None:
 
 
 def _print_others(planned: Planned, console: Console) -> None:
-    """Print the claims that no figure of the run decides, those with the same reason together."""
-    tests, reasons = planned.of_kind("tests"), dict[str, list[str]]()
+    """Print the claims that no figure of the run decides: those of papers of which it measures nothing in one line."""
+    tests, others = planned.of_kind("tests"), planned.of_kind("no")
     if tests:
-        _say(console, f"Tests of the code check {len(tests)}: {', '.join(claim.claim.id for claim in tests)}")
-    for claim in planned.of_kind("no"):
-        reasons.setdefault(claim.because, []).append(claim.claim.id)
+        _say(console, f"Tests of the code check {len(tests)}: {', '.join(one.claim.id for one in tests)}")
+    measured = {one.claim.paper for one in planned.of_kind("figures")}
+    reasons: dict[str, list[str]] = {}
+    for one in others:
+        if one.claim.paper in measured:
+            reasons.setdefault(one.because, []).append(one.claim.id)
     if reasons:
-        _say(console, f"Not testable with this spec are {sum(map(len, reasons.values()))}:")
+        _say(console, f"Not testable with this spec are {sum(map(len, reasons.values()))} more of the same papers:")
     for reason, ids in reasons.items():
         _say(console, f"  {', '.join(ids)}: {reason}")
+    unmeasured = Counter(one.claim.paper for one in others if one.claim.paper not in measured)
+    if unmeasured:
+        counts = "; ".join(f"{paper} ({count})" for paper, count in unmeasured.items())
+        _say(console, f"Papers of which nothing would be measured, with their claims: {counts}")
 
 
 def _costs_table(planned: Planned) -> Any:

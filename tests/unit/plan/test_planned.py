@@ -88,6 +88,37 @@ def test_one_seed_shows_what_its_widened_interval_allows() -> None:
     assert smallest_difference(claim.comparisons[0].cell, records, "Other images", 0.95) is None
 
 
+@pytest.mark.parametrize("name", ["digits-study-cpu", "digits-methods-cpu"])
+def test_the_scatter_is_that_of_the_record_whose_rows_were_trained_alike(name: str) -> None:
+    records = [one for one in read_records() if one.name in ("digits-study-cpu", "digits-methods-cpu")]
+    seen = {
+        (row.method, row.steps): row.images_seen
+        for record in records
+        if record.name == name
+        for row in record.part.rows
+    }
+    spec = load_spec(RECORDS / "digits-study-cpu" / "spec.yaml")
+    claim = next(one for one in decidable(spec, load_claims()) if one.claim.id == "sfddm-below-progressive")
+    for order in (records, records[::-1]):
+        shown = smallest_difference(
+            claim.comparisons[0].cell,
+            order,
+            spec.data.label,
+            0.95,
+            images_seen=lambda link: seen[link.method, link.steps],
+        )
+        assert shown is not None
+        assert shown.record == name
+
+
+def test_papers_of_which_nothing_is_measured_are_named_once() -> None:
+    text = CliRunner().invoke(app, ["plan", "smoke"], catch_exceptions=False, env={"COLUMNS": "150"}).output
+    line = next(line for line in text.splitlines() if line.startswith("Papers of which nothing would be measured"))
+    assert "One Step Diffusion via Shortcut Models (3)" in line
+    assert "shortcut-more-steps" not in text
+    assert "  sfddm-below-ddim" not in line
+
+
 def test_the_verb_prints_tables_and_json() -> None:
     text = CliRunner().invoke(app, ["plan", "smoke"], catch_exceptions=False, env={"COLUMNS": "150"}).output
     assert "claims are decided by figures" in text

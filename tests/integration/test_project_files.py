@@ -54,3 +54,13 @@ def test_what_is_too_long_is_named(tmp_path: Path, lines: str, said: str | None)
     assert done.returncode == (said is not None)
     assert re.findall("size: (.*)", done.stdout) == ([said] if said else [])
     assert re.search(rf"^part +1 +{len(lines.splitlines())} ", done.stdout, re.M)
+
+
+def test_lines_of_code_are_counted_without_what_explains_them(tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()
+    code = 'import os  # why\n\n# A comment.\nX = (\n    """no\ndocstring"""\n)\n'
+    text = '"""Say\nwhat."""\n\n' + code + '\n\ndef f():\n    """Say."""\n    return os\n'
+    (tmp_path / "part" / "a.py").write_text(text)
+    command = [sys.executable, str(ROOT / "benchmarks" / "size.py"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert re.search(rf"^part +1 +{len(text.splitlines())} +7 ", done.stdout, re.M)

@@ -55,6 +55,8 @@ def plain_text(value: Any) -> str:
         return f"{value:g}"
     if isinstance(value, list | tuple):
         return ", ".join(plain_text(item) for item in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{str(key).replace('_', ' ')} {plain_text(one)}" for key, one in value.items())
     return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)
 
 

@@ -26,9 +26,10 @@ def grid_of(content: Content, part: Collected) -> dict[str, Any] | None:
     grid: dict[str, Any] = {"title": part.provenance.title, "seed": seed, "strips": [], "panels": [], "variants": []}
     if any(are_points(some) for some in images.values()):
         real = images.get("real")
-        panels = [] if real is None else [panel(real, None, "Real points", None)]
+        name = f"real-points-{part.provenance.experiment}"
+        panels = [] if real is None else [panel(real, None, "Real points", None, name)]
         rows.sort(key=lambda one: one[0].role != "teacher")
-        return grid | {"panels": panels + [panel(some, real, row.title, row.steps) for row, some in rows]}
+        return grid | {"panels": panels + [panel(some, real, row.title, row.steps, name) for row, some in rows]}
     rows.sort(key=lambda one: (one[0].role != "teacher", -one[0].steps))
     for row, some in rows:
         steps = f"{row.steps} step{'' if row.steps == 1 else 's'}"

@@ -191,10 +191,28 @@ def _inline(svg: str, name: str, description: str) -> str:
     body = re.sub(r'\bid="([^"]*)"', rf'id="{prefix}-\1"', body)
     body = re.sub(r'xlink:href="#([^"]*)"', rf'href="#{prefix}-\1"', body)
     body = re.sub(r"url\(#([^)]*)\)", rf"url(#{prefix}-\1)", body)
-    body = re.sub(r"font: ([0-9.]+)px [^;\"]*", r"font-size: \1px; font-family: inherit", body.replace("&quot;", "'"))
+    body = _short(body.replace("&quot;", "'"))
     for colour, variable in _VARIABLES.items():
         body = body.replace(colour, variable)
     box = view.group(0) if view else ""
     label = escape(description, quote=False).replace('"', "&quot;")
     style = 'style="stroke-linejoin: round; stroke-linecap: butt"'
     return f'<svg class="plot" {box} {style} role="img" aria-label="{label}">' + body
+
+
+def _short(body: str) -> str:
+    """Return a drawing in half its bytes: a page may have dozens.
+
+    Letters have the page's font, coordinates two decimals (a hundredth of a point is not seen), groups no ids.
+    """
+    body = re.sub(r"; font-family: [^;\"]*", "", body)
+    body = re.sub(r' transform="rotate\(-0 [^"]*"', "", body)
+    body = re.sub(r' (?:d|x|y|transform)="[^"]*"', lambda attribute: _short_numbers(attribute.group(0)), body)
+    body = re.sub(r'<g id="[^"]*">', "<g>", body)  # what is referred to is a path
+    return re.sub(r"\n\s*", "\n", body)
+
+
+def _short_numbers(attribute: str) -> str:
+    """Return coordinates in one line, with at most two decimals."""
+    line = re.sub(r"\s+(?=[A-Za-z\"])|(?<=[A-Za-z])\s+(?=[-0-9])", "", attribute.removeprefix(" "))
+    return " " + re.sub(r"\d+\.\d{3,}", lambda number: f"{round(float(number.group(0)), 2):g}", line.replace("\n", " "))

@@ -18,14 +18,15 @@ def are_points(images: Images) -> bool:
     return images.shape[1:] == (1, 1, 2)
 
 
-def panel(points: Images, real: Images | None, title: str, steps: int | None) -> dict[str, Any]:
+def panel(points: Images, real: Images | None, title: str, steps: int | None, name: str) -> dict[str, Any]:
     """Return one panel for the template: ``title``, ``steps`` and ``svg``, the plot with its description.
 
     Args:
         points: (N, 1, 1, 2) uint8; the first ``SHOWN_POINTS`` are shown.
-        real: (N, 1, 1, 2) uint8, real points to show faintly behind them.
+        real: (N, 1, 1, 2) uint8, real points to show faintly behind them; None: these are they.
         title: what the points are.
         steps: of their sampling; None for real points.
+        name: the identifier of the drawing of the real points, which is on the page once, in their own panel.
     """
     count = min(len(points), SHOWN_POINTS)
     at = "" if steps is None else f", {steps} step{'' if steps == 1 else 's'}"
@@ -33,11 +34,14 @@ def panel(points: Images, real: Images | None, title: str, steps: int | None) ->
     if real is not None:
         near = 100 * share_near(points[:SHOWN_POINTS], real)
         text += f", {near:.0f} % of them within 0.03 of one of {len(real)} real points, which lie faintly behind"
-    behind = "" if real is None else _path(real, "stroke: var(--soft); opacity: 0.35; stroke-width: 3")
-    front = _path(points, "stroke: var(--series-0); stroke-width: 3")
+    if real is None:
+        drawn = f'<g style="stroke: var(--series-0)"><g id="{name}">{_path(points)}</g></g>'
+    else:
+        behind = f'<use href="#{name}" style="stroke: var(--soft); opacity: 0.35"/>'
+        drawn = f'{behind}<g style="stroke: var(--series-0)">{_path(points)}</g>'
     svg = (
         f'<svg class="points" viewBox="-3 -3 262 262" role="img" aria-label="{escape(text)}.">'
-        f'<g fill="none" stroke-linecap="round">{behind}{front}</g></svg>'
+        f'<g fill="none" stroke-linecap="round" stroke-width="3">{drawn}</g></svg>'
     )
     return {"title": title, "steps": steps, "svg": svg, "count": count}
 
@@ -49,7 +53,7 @@ def share_near(points: Images, real: Images, distance: float = 0.03) -> float:
     return float((nearest <= distance).mean())
 
 
-def _path(points: Images, style: str) -> str:
+def _path(points: Images) -> str:
     """Draw each point as a line without length, whose round cap is a dot: a few bytes a point."""
     dots = "".join(f"M{x} {255 - y}h0" for x, y in points[:SHOWN_POINTS].reshape(-1, 2).astype(int))
-    return f'<path d="{dots}" style="{style}"/>'
+    return f'<path d="{dots}"/>'

@@ -185,9 +185,12 @@ def test_more_points_than_images_are_kept(tmp_path: Path) -> None:
 
 def test_a_panel_draws_each_point_where_it_is_and_says_so() -> None:
     some = np.array([[0, 0], [255, 255], [10, 200]], np.uint8).reshape(3, 1, 1, 2)
-    drawn = parse(panel(some, some[:2], "A <row>", 1)["svg"])
+    drawn = parse(panel(some, some[:2], "A <row>", 1, "real-points")["svg"])
     dots = [re.findall(r"M(\d+) (\d+)h0", path) for path in drawn.values("d")]
-    assert dots == [[("0", "255"), ("255", "0")], [("0", "255"), ("255", "0"), ("10", "55")]]  # y points upwards
+    assert dots == [[("0", "255"), ("255", "0"), ("10", "55")]]  # y points upwards
+    assert drawn.values("href") == ["#real-points"]
+    real = parse(panel(some[:2], None, "Real points", None, "real-points")["svg"])
+    assert real.one("g", id="real-points").values("d") == ["M0 255h0M255 0h0"]
     (described,) = drawn.values("aria-label")
     assert "A <row>, 1 step: 3 points" in described
     assert "67 % of them within 0.03 of one of 2 real points" in described
@@ -200,7 +203,10 @@ def test_the_report_shows_scatter_plots_and_the_l1_distance(tmp_path: Path) -> N
     plots = page.every("svg", class_="points")
     assert len(plots) == 3
     assert all(plot.attributes["role"] == "img" and plot.attributes["aria-label"] for plot in plots)
-    assert [sum(d.count("h0") for d in plot.values("d")) for plot in plots] == [500, 1000, 1000]
+    assert [sum(d.count("h0") for d in plot.values("d")) for plot in plots] == [500, 500, 500]
+    name = f"real-points-{content.collected[0].provenance.experiment}"
+    assert page.one("g", id=name)
+    assert len(page.every("use", href=f"#{name}")) == 2
     assert not page.every("img")
     assert "12.3" in page.text
     agreement = page.one("section", id="agreement").text

@@ -27,14 +27,17 @@ def record(
     command: Annotated[str, typer.Option("--command", help="The command that made the run, for its README.")],
     out: arg.Out,
     properties: arg.Properties = None,
+    story: Annotated[
+        Path | None, typer.Option(help="Markdown for its README: question, answer, evidence, what would change it.")
+    ] = None,
 ) -> None:
     """Publish a run as a small folder: table, metrics, spec, sample grid, README."""
     from sfddm.claims import CLAIMS_FOLDER, PUBLISHED_FOLDER
     from sfddm.records.record import write_record
 
     properties = properties or (arg.PROPERTIES if arg.PROPERTIES.is_file() else None)
-    check_outputs([collected, CLAIMS_FOLDER, PUBLISHED_FOLDER, *filter(None, [properties])], folders=[out])
-    write_record(collected, out, command, properties=properties)
+    check_outputs([collected, CLAIMS_FOLDER, PUBLISHED_FOLDER, *filter(None, [properties, story])], folders=[out])
+    write_record(collected, out, command, properties=properties, story=story)
 
 
 def provenance(

@@ -24,7 +24,12 @@ _TABLES = ("table.md", "table.tex", "table.html")
 
 
 def write_record(
-    collected: Path, out: Path, command: str, claims: Path = CLAIMS_FOLDER, properties: Path | None = None
+    collected: Path,
+    out: Path,
+    command: str,
+    claims: Path = CLAIMS_FOLDER,
+    properties: Path | None = None,
+    story: Path | None = None,
 ) -> None:
     """Write a record of one experiment: metrics, tables, the spec as run, a grid of samples, a README.
 
@@ -37,11 +42,13 @@ def write_record(
         command: what was typed to make the run, for the README.
         claims: the folder of claims.
         properties: what `sfddm properties` wrote; None: the record says of no property of the code whether it holds.
+        story: a text for the README, in Markdown: the question, the answer, its evidence, what would change it.
 
     Raises:
-        SfddmError: a file is missing or broken, or another file would have 1 MB or more; nothing is written.
+        SfddmError: a file is missing, empty or broken, or another file would have 1 MB or more; nothing is written.
     """
     content = read_content([collected], claims, properties)
+    told = "" if story is None else _read_story(story)
     files: dict[str, bytes] = {}
     with tempfile.TemporaryDirectory() as folder:
         render([collected], Path(folder), claims, properties)
@@ -54,13 +61,23 @@ def write_record(
     grid = sample_grid(content, LIMIT)
     if grid is not None:
         files["samples.png"] = grid
-    files["README.md"] = _readme(content, command, sorted(files), left_out, out.name).encode()
+    files["README.md"] = _readme(content, told, command, sorted(files), left_out, out.name).encode()
     for name, data in files.items():
         if len(data) >= LIMIT:
             raise SfddmError(f"{out / name}: would have {len(data):,} bytes; a record's files stay below {LIMIT:,}")
     with atomic_folder(out) as temporary:
         for name, data in files.items():
             (temporary / name).write_bytes(data)
+
+
+def _read_story(file: Path) -> str:
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SfddmError(f"{file}: cannot be read as text ({error})") from None
+    if not text:
+        raise SfddmError(f"{file}: is empty; a story says question, answer, evidence, and what would change it")
+    return text
 
 
 def _metrics_file(data: bytes) -> dict[str, bytes]:
@@ -97,7 +114,7 @@ _WHAT = {
 }
 
 
-def _readme(content: Content, command: str, names: list[str], left_out: list[str], folder: str) -> str:
+def _readme(content: Content, story: str, command: str, names: list[str], left_out: list[str], folder: str) -> str:
     part = content.collected[0]
     source = part.provenance
     seeds = ", ".join(str(seed) for seed in sorted({row.seed for row in part.rows if row.seed is not None}))
@@ -114,6 +131,7 @@ def _readme(content: Content, command: str, names: list[str], left_out: list[str
         *[f"- {note}" for note in source.notes],
         *[f"- {title}: {note}." for title, note in content.interval_notes],
         "",
+        *([story, ""] if story else []),
         "Made with",
         "",
         *[f"    {line}" for line in command.strip().splitlines()],

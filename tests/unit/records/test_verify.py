@@ -175,6 +175,19 @@ def test_a_record_holds_the_run_its_spec_and_how_it_was_made(run: Path, tmp_path
     assert (picture[:, left - 6 : left] == 255).all(), "no label reaches the pictures"
 
 
+def test_a_story_stands_in_the_readme_before_the_command(run: Path, tmp_path: Path) -> None:
+    story = tmp_path / "story.md"
+    story.write_text("**Question.** Is it so?\n\n**Answer.** No.\n")
+    write_record(run, tmp_path / "record", "make table", CLAIMS, story=story)
+    readme = (tmp_path / "record" / "README.md").read_text()
+    assert "\n\n**Question.** Is it so?\n\n**Answer.** No.\n\nMade with\n" in readme
+    for content, said in ((b" \n", "is empty; a story says question"), (b"\xff", "cannot be read as text")):
+        story.write_bytes(content)
+        with pytest.raises(SfddmError, match=said):
+            write_record(run, tmp_path / "other", "make table", CLAIMS, story=story)
+    assert not (tmp_path / "other").exists()
+
+
 def test_no_file_of_a_record_is_too_large(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "record"
     monkeypatch.setattr(record_module, "LIMIT", 40_000)

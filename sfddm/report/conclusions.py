@@ -39,12 +39,15 @@ def conclusions_of(content: Content) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def counts_sentence(verdicts: Sequence[Verdict]) -> str:
-    """Say how many claims of a paper came out how at each scale, and apart from these its properties of the code."""
+def counts_sentence(verdicts: Sequence[Verdict], *, in_one_line: bool = False) -> str:
+    """Say how many claims of a paper came out how at each scale, and apart from these its properties of the code.
+
+    ``in_one_line``: its marks alone say how many properties hold.
+    """
     text = scales(verdicts, brief=True)
     properties = list(filter(None, (counted(verdicts, word) for word in PROPERTY_WORDS)))
     told = f"{text[:1].upper()}{text[1:]}."
-    if properties:
+    if properties and not in_one_line:
         told += f" Properties: {', '.join(properties)}."
     return told
 

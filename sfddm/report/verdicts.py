@@ -15,6 +15,8 @@ from sfddm.results.verdicts import MEASURED_WORDS, PROPERTY_WORDS, AtBudget, ByE
 
 #: Comparisons of one claim that fit beside it in a line.
 _IN_A_LINE = 4
+#: Of more papers each has one line at the top of the page.
+_FEW_PAPERS = 6
 
 
 def strip_values(content: Content) -> dict[str, Any]:
@@ -22,22 +24,23 @@ def strip_values(content: Content) -> dict[str, Any]:
 
     Papers of which no figure was measured stand aside.
     """
-    conclusions = conclusions_of(content)
+    conclusions, every = conclusions_of(content), by_paper(content.verdicts)
+    measured = {paper: any(one.verdict not in (*OPEN, *PROPERTY_WORDS) for one in every[paper]) for paper in every}
+    many = sum(measured.values()) > _FEW_PAPERS
     papers = [
         {
             "title": paper,
             "marks": [{"verdict": one, "grade": one.grade or ""} for one in some],
-            "sentence": counts_sentence(some),
+            "sentence": counts_sentence(some, in_one_line=many),
             "conclusions": conclusions.get(paper, ()),
-            "measured": any(one.verdict not in (*OPEN, *PROPERTY_WORDS) for one in some),
         }
-        for paper, some in by_paper(content.verdicts).items()
+        for paper, some in every.items()
     ]
     return {
         "came_out": _counted(content.verdicts, MEASURED_WORDS),
         "properties": _counted(content.verdicts, PROPERTY_WORDS),
-        "papers": [paper for paper in papers if paper["measured"]],
-        "aside": [paper for paper in papers if not paper["measured"]],
+        "papers": [paper for paper in papers if measured[str(paper["title"])]],
+        "aside": [paper for paper in papers if not measured[str(paper["title"])]],
         "expected": false_verdicts(content.verdicts),
         "signs": SIGNS,
     }

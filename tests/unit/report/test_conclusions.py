@@ -1,6 +1,7 @@
 """The sentences of conclusion say what the rows give, and no more."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,9 +11,9 @@ from sfddm.claims import load_claims
 from sfddm.claims.figures import Figures
 from sfddm.report.conclusions import conclusions_of, counts_sentence, false_verdicts, level_from
 from sfddm.report.content import Content
-from sfddm.report.verdicts import glance
+from sfddm.report.verdicts import glance, strip_values
 from sfddm.results.rows import Row
-from sfddm.results.verdicts import Verdict
+from sfddm.results.verdicts import Verdict, Word
 
 CLAIMS = load_claims(Path(__file__).parents[3] / "params" / "claims")
 
@@ -85,6 +86,9 @@ def test_without_the_rows_there_is_no_sentence() -> None:
     assert conclusions_of(Content((part([row("sfddm", 5.0)]),), {}, ())) == {}
 
 
+WORDS_OF_A_PAPER: tuple[Word, ...] = ("reproduced", "holds")
+
+
 def verdict(word: Any, identifier: str = "a") -> Verdict:
     return Verdict(identifier, "P", "S.", "R", word, "because")
 
@@ -92,6 +96,18 @@ def verdict(word: Any, identifier: str = "a") -> Verdict:
 def test_properties_are_told_apart_from_what_was_measured() -> None:
     words = ("not tested", "not tested", "holds", "holds", "not run")
     assert counts_sentence([verdict(word) for word in words]) == ("None of 2 measured. Properties: 2 hold, 1 not run.")
+    assert counts_sentence([verdict(word) for word in words], in_one_line=True) == "None of 2 measured."
+
+
+def test_of_many_papers_each_has_a_line_without_its_properties() -> None:
+    def sentences(papers: int) -> list[str]:
+        own = [Verdict(f"{n}{word}", f"P{n}", "S.", "R", word, "") for n in range(papers) for word in WORDS_OF_A_PAPER]
+        judged: Any = SimpleNamespace(verdicts=own, collected=(), titles={})
+        return [paper["sentence"] for paper in strip_values(judged)["papers"]]
+
+    assert all("Properties: 1 holds." in one for one in sentences(6))
+    assert len(sentences(7)) == 7
+    assert not any("Properties" in one for one in sentences(7))
 
 
 def test_false_verdicts_are_counted_by_claims_with_an_interval() -> None:

@@ -32,11 +32,15 @@ def test_the_plan_finds_the_comparisons_of_the_record(record: str) -> None:
     for one, verdict in zip(planned, verdicts, strict=True):
         tested = [cell for cell in verdict.cells if cell.verdict != "not tested"]
         assert len(one.comparisons) == len(tested), one.claim.id
-        assert [c.cell.seeds for c in one.comparisons] == [cell.seeds for cell in tested], one.claim.id
+        for comparison, cell in zip(one.comparisons, tested, strict=True):
+            planned_seeds = comparison.cell.seeds  # at most, where a run trains more only while a claim is open
+            fits = cell.seeds <= planned_seeds if comparison.until_decided else cell.seeds == planned_seeds
+            assert fits, one.claim.id
         assert [c.cell.trained for c in one.comparisons] == [cell.trained for cell in tested], one.claim.id
         for comparison, cell in zip(one.comparisons, tested, strict=True):
-            # Whether extractors differ is not known before they are asked; the plan says how many there are.
-            open_words = ("inconclusive", "depends on the extractor")
+            # Whether extractors differ, or a curve over budgets still falls, is not known before the run; the plan says
+            # how many there are.
+            open_words = ("inconclusive", "depends on the extractor", *(["unsettled"] if len(cell.curve) > 1 else []))
             if cell.verdict not in open_words and not comparison.counted and cell.difference:
                 assert cell.verdict in comparison.verdicts, one.claim.id
         if one.kind == "no":

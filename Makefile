@@ -1,4 +1,5 @@
 # make table   sets up .venv, then makes reports/table.html
+# make gpu-check tries the GPU in some minutes; SPEC=cifar10 says whose table to forecast
 # make test    sets up .venv, then runs the whole test suite; COVERAGE=1 counts the lines that run, in half as long again
 # A second call does no work over. PYTHON=python3.12 chooses the Python that makes .venv; CORES=4 the cores to use.
 
@@ -11,7 +12,7 @@ INSTALLED := $(VENV)/installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := table
-.PHONY: table test lint format size dag constraints install
+.PHONY: table test lint format size gpu-check dag constraints install
 
 table: install
 	snakemake --cores $(CORES) reports/table.html
@@ -49,6 +50,10 @@ format: install
 # Lines by folder; fails where a file, a function or the core is too long.
 size:
 	@$(PYTHON) benchmarks/size.py
+
+# Whether this machine's GPU can run every method, how fast, and how long SPEC's table would take; without a GPU, the CPU.
+gpu-check: install
+	python -m benchmarks.gpu_check $(SPEC)
 
 # After a change to the rules; needs graphviz.
 dag: install

@@ -108,6 +108,7 @@ def pairs(
     model: Annotated[Path, arg.option("--model", "The teacher's model folder."), arg.Reads()],
     out: arg.OutFolder,
     seed: arg.Seed = 0,
+    state: arg.State = arg.STATE,
     *,
     device: Any,
 ) -> Dependencies:
@@ -115,7 +116,7 @@ def pairs(
     from sfddm.sampling.pairs import write_pairs
     from sfddm.spec import dependencies, stages
 
-    write_pairs(stages.pair_sampling(spec, seed), model, out, device=device)
+    write_pairs(stages.pair_sampling(spec, seed), model, out, device=device, state=state)
     return dependencies.of_pairs(spec, seed)
 
 
@@ -147,14 +148,15 @@ def sample(
     model: arg.Models,
     out: arg.OutSamples,
     index_set: arg.IndexSetFile = None,
+    state: arg.State = arg.STATE,
     *,
     device: Any,
 ) -> Dependencies:
-    """Sample a row's images, each from its own noise, into a uint8 .npy file."""
+    """Sample a row's images, each from its own noise, into a uint8 .npy file; interrupted, it goes on where it was."""
     from sfddm.sampling.images import sample_row
     from sfddm.spec import dependencies, stages
 
-    sample_row(stages.row_sampling(spec, row, steps), model, out, device=device, index_set=index_set)
+    sample_row(stages.row_sampling(spec, row, steps), model, out, device=device, index_set=index_set, state=state)
     return dependencies.of_samples(spec, row, steps)
 
 

@@ -65,7 +65,7 @@ Teacher = Annotated[Path, option("--teacher", "The teacher's model folder."), Re
 Models = Annotated[list[Path], option("--model", "The model folder to sample; once for each student."), Reads()]
 Samples = Annotated[Path, option("--samples", "The .npy file that `sfddm sample` wrote."), Reads()]
 Reference = Annotated[Path, option("--reference", "The folder that `sfddm reference` wrote."), Reads()]
-State = Annotated[Path, option("--state", "Where checkpoints live while training."), Writes("container")]
+State = Annotated[Path, option("--state", "Where checkpoints live while a stage runs."), Writes("container")]
 ExtractorName = Annotated[
     str | None, option("--extractor", "One of evaluation.extractors; default: the first, the main one.")
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,17 +21,23 @@ from sfddm.results.files import read_result
 from sfddm.results.index_set import FoundIndexSet
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_file, write_json
-from sfddm.runtime.progress import Progress
 from sfddm.runtime.provenance import hardware
 from sfddm.samplers.base import Sampler, sample
+from sfddm.sampling.parts import make_in_parts, parts_folder, remove_parts
 from sfddm.sampling.sections import RowSampling
 from sfddm.training.feed import to_uint8
 
 
 def sample_row(
-    stage: RowSampling, models: Sequence[Path], out: Path, *, device: torch.device, index_set: Path | None = None
+    stage: RowSampling,
+    models: Sequence[Path],
+    out: Path,
+    *,
+    device: torch.device,
+    index_set: Path | None = None,
+    state: Path | None = None,
 ) -> None:
-    """Sample a row's images and write them with their cost.
+    """Sample a row's images and write them with their cost; interrupted, it goes on where it was.
 
     Args:
         stage: the row.
@@ -41,6 +46,8 @@ def sample_row(
             asked for (-1 without classes), and ``samples.json``.
         device: where to compute.
         index_set: the file that the stage ``index-set`` wrote, where the row has no index set of its own.
+        state: where parts of a long sampling live, each in a folder named after what it depends on; None:
+            reports/state.
 
     Raises:
         SfddmError: a model is not the row's, they are no models at its steps, or the index set is missing or one too
@@ -50,29 +57,24 @@ def sample_row(
     denoiser, card = load_sampled(models, indices, f"{stage.row} at {stage.steps}")
     denoiser.to(device).eval()
     labels = sample_labels(0, stage.count, denoiser.classes)
-    batches, seconds = [], 0.0
-    total = -(-stage.count // stage.batch_size)
+
+    def make(first: int, count: int) -> NDArray[np.uint8]:
+        x = torch.from_numpy(initial_noise(stage.seed, first, count, stage.shape)).to(device)
+        chosen = labels[first : first + count]
+        made = draw(denoiser, indices, stage.sampler, x, chosen, stage.seed, first, stage.guidance_scale)
+        return to_uint8(made).cpu().numpy()
+
+    parts = parts_folder(state, stage.key | {"index_set": list(indices)}, models)
     title = f"{stage.experiment}: sampling {stage.row} {stage.steps}"
-    with Progress(title, total, stage.batch_size) as progress:
-        for first in range(0, stage.count, stage.batch_size):
-            count = min(stage.batch_size, stage.count - first)
-            x = torch.from_numpy(initial_noise(stage.seed, first, count, stage.shape)).to(device)
-            started = time.monotonic()
-            chosen = labels[first : first + count]
-            made = draw(denoiser, indices, stage.sampler, x, chosen, stage.seed, first, stage.guidance_scale)
-            images = to_uint8(made).cpu().numpy()
-            seconds += time.monotonic() - started
-            batches.append(images)
-            if progress.due(len(batches)):
-                progress.show(len(batches))
-    for path, values in ((out, np.concatenate(batches)), (out.with_name("labels.npy"), labels)):
+    made = make_in_parts(make, stage.count, stage.batch_size, parts, title, evaluations=lambda: denoiser.evaluations)
+    for path, values in ((out, made.images), (out.with_name("labels.npy"), labels)):
         with atomic_file(path) as temporary, temporary.open("wb") as file:
             np.save(file, values, allow_pickle=False)
     networks = [member.network for member in members_of(denoiser)]
-    evaluations = denoiser.evaluations / stage.count
+    evaluations = made.evaluations / stage.count
     cost = {
         "images": stage.count,
-        "seconds": seconds,
+        "seconds": made.seconds,
         "nfe": int(evaluations) if evaluations.is_integer() else evaluations,
         "parameters": sum(parameter_count(network) for network in networks),
         "active_parameters": max(parameter_count(network) for network in networks),
@@ -82,7 +84,8 @@ def sample_row(
         "model": card["depends_on"],
     }
     write_json(out.with_name("samples.json"), cost)
-    print(f"{out}: {stage.count} images in {seconds:.1f} s", file=sys.stderr)
+    remove_parts(parts)
+    print(f"{out}: {stage.count} images in {made.seconds:.1f} s", file=sys.stderr)
 
 
 def _indices(stage: RowSampling, file: Path | None) -> tuple[int, ...]:

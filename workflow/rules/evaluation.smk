@@ -83,11 +83,13 @@ rule sample:
     params:
         spec=section(SAMPLES),
         code=code(SAMPLES),
+        state=state_folder(SAMPLES),
         models=lambda wildcards, input: option("--model", input.models),
         index_set=lambda wildcards, input: option("--index-set", input.index_set),
     shell:
         "sfddm sample params/{wildcards.experiment}.yaml --method {wildcards.method} --steps {wildcards.steps}"
-        " {params.models} {params.index_set} --out {output.images} --threads {threads} 2>&1 | tee -i {log}"
+        " {params.models} {params.index_set} --out {output.images} --state {params.state} --threads {threads}"
+        " 2>&1 | tee -i {log}"
 
 
 rule evaluate:

@@ -43,6 +43,7 @@ rule pairs:
     params:
         spec=section(PAIRS),
         code=code(PAIRS),
+        state=state_folder(PAIRS),
     shell:
         "sfddm pairs params/{wildcards.experiment}.yaml --seed {wildcards.seed} --model {input.model}"
-        " --out {output} --threads {threads} 2>&1 | tee -i {log}"
+        " --out {output} --state {params.state} --threads {threads} 2>&1 | tee -i {log}"

@@ -14,7 +14,7 @@ from sfddm.commands.further_seed import further_seed
 from sfddm.commands.methods import methods
 from sfddm.commands.plan import plan
 from sfddm.commands.properties import properties
-from sfddm.commands.records import provenance, record, verify
+from sfddm.commands.records import check, provenance, record, verify
 from sfddm.commands.spec import spec_app
 from sfddm.commands.stage import stage
 from sfddm.runtime.errors import SfddmError
@@ -286,6 +286,7 @@ def claims(
     print_claims(metrics, as_json)
 
 
+app.command()(check)
 app.command()(verify)
 app.command()(record)
 app.command()(provenance)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from sfddm.data.examples import NO_LABEL, Image
 from sfddm.data.transform import Shape
+from sfddm.runtime.arrays import open_array
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_folder, read_json, write_json
 from sfddm.runtime.outputs import file_sha256
@@ -159,4 +160,4 @@ def _map_array(path: Path, expected: str) -> NDArray[Any]:
         raise SfddmError(f"{path}: no such file; `sfddm fetch` writes it") from None
     if found != expected:
         raise SfddmError(f"{path}: its sha256 is {found}, but the manifest says {expected}; fetch it again")
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    return open_array(path)

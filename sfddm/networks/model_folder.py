@@ -21,6 +21,7 @@ from sfddm.networks.denoiser import Denoiser
 from sfddm.networks.steps import Steps
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_folder, read_json, write_json
+from sfddm.runtime.unchanged import check_unchanged
 
 _PREDICTIONS = ("epsilon", "v", "x0", "consistency")
 _FROM_NOISE = (None, "signal", "trajectory")
@@ -160,6 +161,8 @@ def _sha256(content: bytes) -> str:
 
 def _read_card(folder: Path) -> dict[str, Any]:
     card: dict[str, Any] = read_json(folder / "card.json", needs_digest=True)
+    for file in sorted(folder.rglob("*.json")):  # what stock diffusers reads besides the weights
+        check_unchanged(file)
     return card
 
 

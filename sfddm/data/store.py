@@ -27,6 +27,8 @@ from sfddm.runtime.outputs import file_sha256
 SCHEMA = 1
 IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
 BUFFER_BYTES = 4 << 20
+#: Where classes have no names.
+HIGHEST_LABEL = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,9 @@ def _check_image(place: str, image: Image, shape: Shape) -> None:
 
 
 def _check_label(place: str, label: int, class_names: Sequence[str]) -> None:
-    if label < NO_LABEL or (class_names and label >= len(class_names)):
-        allowed = f"{NO_LABEL} (none) to {len(class_names) - 1}" if class_names else f"{NO_LABEL} (none) and above"
-        raise SfddmError(f"{place} has label {label}; {allowed} is allowed")
+    highest = len(class_names) - 1 if class_names else HIGHEST_LABEL
+    if not NO_LABEL <= label <= highest:
+        raise SfddmError(f"{place} has label {label}; {NO_LABEL} (none) to {highest} is allowed")
 
 
 def _check_count(folder: Path, written: int, count: int | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -299,7 +298,7 @@ def main() -> None:
     except SfddmError as error:
         _fail(str(error))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if error.errno is None:  # not the system's, but what a library raises for a mistake in the code
             raise
         _fail(f"{error.filename or 'output'}: {error.strerror}")
     except KeyboardInterrupt:

@@ -148,7 +148,10 @@ def load_pretrained(folder: Path, timesteps: int) -> Denoiser:
     network, scheduler = read_pipeline(folder)
     _check_values(folder, network.state_dict())
     kinds = {name: kind for kind, name in PREDICTION_TYPES.items()}
-    schedule = Schedule(scheduler.alphas_cumprod.double().numpy())
+    try:
+        schedule = Schedule(scheduler.alphas_cumprod.double().numpy())
+    except SfddmError as error:
+        raise SfddmError(f"teacher.pretrained: {folder}: {error}") from None
     if schedule.timesteps != timesteps:
         raise SfddmError(
             f"teacher.pretrained: {folder} has {schedule.timesteps} steps, schedule.timesteps says {timesteps}"

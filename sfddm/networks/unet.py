@@ -123,7 +123,11 @@ def read_pipeline(folder: Path) -> tuple[UNet, Any]:
 
     try:
         _check_pipeline(folder)
-        unet = UNet2DModel.from_pretrained(folder, subfolder="unet", use_safetensors=True)
+        unet, found = UNet2DModel.from_pretrained(
+            folder, subfolder="unet", use_safetensors=True, output_loading_info=True
+        )
+        if missing := found["missing_keys"]:  # diffusers would leave them as they were drawn
+            raise ValueError(f"its weights lack {', '.join(sorted(missing)[:3])}")
         return UNet(unet), DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
     except Exception as error:  # a configuration that states nonsense ends in whatever diffusers stumbles over
         raise SfddmError(

@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,10 @@ from sfddm.runtime.unchanged import check_unchanged
 CONTENT_SHA256 = "content_sha256"
 #: The largest file of text that is read, in bytes; the figures of a large study take a twentieth of it.
 MOST_BYTES = 256 << 20
+#: Bytes on a device below which a failure to write is put down to lack of space.
+_LEAST_FREE = 64 << 10
+#: Characters of a name that its temporary one keeps.
+_LONGEST_NAME = 200
 
 
 @contextmanager
@@ -47,8 +51,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _placed(path: Path) -> Iterator[Path]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, name = _make_temporary(path, tempfile.mkstemp)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -68,8 +71,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         SfddmError: what has the name is not sfddm's own output, all of it unchanged; or no space is left on the device.
     """
     place = real_path(path)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+    temporary = Path(_make_temporary(place, tempfile.mkdtemp))
     try:
         with _space_left(path):
             yield temporary
@@ -165,9 +167,23 @@ def _content_sha256(value: dict[str, Any]) -> str:
 
 @contextmanager
 def _space_left(path: Path) -> Iterator[None]:
+    """Tell of a full device in one sentence, whichever library met it, in whatever words of its own."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise SfddmError(f"{path}: no space left on the device; nothing was written") from None
+    except SfddmError:
         raise
+    except Exception as error:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        full = full or os.strerror(errno.ENOSPC) in str(error)  # safetensors has an error of its own
+        if full or shutil.disk_usage(path.parent).free < _LEAST_FREE:
+            raise SfddmError(f"{path}: no space left on the device; this file was not written") from None
+        raise
+
+
+def _make_temporary(path: Path, make: Callable[..., Any]) -> Any:
+    """Return what ``make`` makes beside ``path``, whose folder is made where there is none."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return make(prefix=f".{path.name[:_LONGEST_NAME]}.", dir=path.parent)
+    except OSError as error:
+        raise SfddmError(f"{path}: cannot be written ({error.strerror})") from None

@@ -49,6 +49,12 @@ def check_outputs(
             if place.is_relative_to(real) or (real.is_relative_to(place) and not inside):
                 relation = "lies in" if place.is_relative_to(real) else "contains"
                 raise SfddmError(f"{out}: {relation} {source}, which must stay as it is; choose another place")
+        try:
+            os.lstat(place)
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:  # a name that is too long, for example
+            raise SfddmError(f"{out}: {error.strerror}; choose another place") from None
         parents = (out / "new" if inside else out).absolute().parents
         parent = next(parent for parent in parents if os.path.lexists(parent))
         if not parent.is_dir():

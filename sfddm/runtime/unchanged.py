@@ -21,6 +21,10 @@ State = Literal["whole", "changed", "gone", "no digest"]
 #: What a run writes that no stage reads.
 _UNREAD = ("logs", "benchmarks")
 _VERBS = {
+    "classifier": "classifier",
+    "pairs": "pairs",
+    "partition": "partition",
+    "reference": "reference",
     "data": "fetch",
     "teacher": "train",
     "student": "distill",
@@ -138,8 +142,7 @@ def _verb(path: Path) -> str | None:
         origin = place.with_name(f".{place.name}.origin.json")
         if origin.is_file():
             try:
-                kind = str(json.loads(origin.read_bytes())["kind"])
+                return _VERBS.get(json.loads(origin.read_bytes())["kind"])
             except (ValueError, KeyError, TypeError, RecursionError):
                 return None
-            return _VERBS.get(kind, kind)
     return None

@@ -75,6 +75,9 @@ def load_checkpoint(
         with safe_open(path, framework="pt") as file:
             header = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        for name, value in tensors.items():
+            if not torch.isfinite(value).all():
+                raise ValueError(f"{name} is not finite")
         prefix = "objective."
         objective.load_state_dict(
             {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

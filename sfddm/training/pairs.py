@@ -35,7 +35,11 @@ class PairsFeed:
         try:
             self._images = open_array(folder / "images.npy").astype(np.float32)
             self._labels = np.array(open_array(folder / "labels.npy"))
-            noise_seed = int(read_json(folder / "pairs.json")["seed"])
+            noise_seed = read_json(folder / "pairs.json")["seed"]
+            if not isinstance(noise_seed, int) or not 0 <= noise_seed < 1 << 64:
+                raise ValueError(f"the seed is {noise_seed!r}")
+            if self._images.ndim != 4 or self._labels.shape != (len(self._images),):
+                raise ValueError(f"images {self._images.shape} and labels {self._labels.shape} do not fit")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SfddmError(f"{folder}: not pairs written by `sfddm pairs` ({error})") from None
         self._noise = initial_noise(noise_seed, 0, len(self._images), self._images.shape[1:])

@@ -1,6 +1,7 @@
 # make table   sets up .venv, then makes reports/table.html
 # make gpu-check tries the GPU in some minutes; SPEC=cifar10 says whose table to forecast
 # make test    sets up .venv, then runs the whole test suite; COVERAGE=1 counts the lines that run, in half as long again
+# make faults  sets up .venv, then tries FAULTS damaged files (10,000) from the seed FAULTS_SEED, and hostile ones
 # A second call does no work over. PYTHON=python3.12 chooses the Python that makes .venv; CORES=4 the cores to use.
 
 PYTHON ?= python3
@@ -12,13 +13,18 @@ INSTALLED := $(VENV)/installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := table
-.PHONY: table test lint format size gpu-check dag constraints install
+.PHONY: table test faults lint format size gpu-check dag constraints install
 
 table: install
 	snakemake --cores $(CORES) reports/table.html
 
 test: install
 	python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile $(if $(COVERAGE),--cov)
+
+FAULTS ?= 10000
+FAULTS_SEED ?= 0
+faults: install
+	SFDDM_FAULTS=$(FAULTS) SFDDM_FAULTS_SEED=$(FAULTS_SEED) python -m pytest -s tests/faults
 
 install: $(INSTALLED)
 

@@ -1,9 +1,6 @@
 # From specs to the paper's table. The stages are in workflow/rules, one file each; docs/architecture.md has the data flow.
 
 
-configfile: "params.yaml"
-
-
 # Read only under --software-deployment-method apptainer. The image brings Python; the packages come from .venv,
 # which this image's Python must have made.
 container: "docker://python:3.13-slim"
@@ -21,6 +18,12 @@ wildcard_constraints:
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
+
+
+check_params(Path("params.yaml"))
+
+
+configfile: "params.yaml"
 
 
 prepare_jobs()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +13,7 @@ from sfddm.commands.further_seed import further_seed
 from sfddm.commands.methods import methods
 from sfddm.commands.plan import plan
 from sfddm.commands.properties import properties
-from sfddm.commands.records import provenance, record, verify
+from sfddm.commands.records import check, provenance, record, verify
 from sfddm.commands.spec import spec_app
 from sfddm.commands.stage import stage
 from sfddm.runtime.errors import SfddmError
@@ -288,6 +287,7 @@ def claims(
     print_claims(metrics, as_json)
 
 
+app.command()(check)
 app.command()(verify)
 app.command()(record)
 app.command()(provenance)
@@ -300,7 +300,7 @@ def main() -> None:
     except SfddmError as error:
         _fail(str(error))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if error.errno is None:  # not the system's, but what a library raises for a mistake in the code
             raise
         _fail(f"{error.filename or 'output'}: {error.strerror}")
     except KeyboardInterrupt:

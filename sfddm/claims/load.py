@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from sfddm.claims.claim import Claim
 from sfddm.claims.published import PublishedRow
 from sfddm.runtime.errors import SfddmError
-from sfddm.runtime.files import read_yaml
 from sfddm.runtime.strict import describe
+from sfddm.runtime.yaml_file import read_yaml
 
 CLAIMS_FOLDER = Path("params/claims")
 PUBLISHED_FOLDER = Path("params/published")

@@ -74,6 +74,7 @@ ExtractorWeights = Annotated[
 ]
 Threads = Annotated[int | None, option("--threads", "Threads for torch; default: torch's own choice.", min=1)]
 STATE = Path("reports/state")
+REPORTS = Path("reports")
 METRICS = Path("reports/metrics.json")
 PROPERTIES = Path("reports/properties.json")
 Start = Annotated[Path | None, option("--start", "The model folder it starts from."), Reads()]

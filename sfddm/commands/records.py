@@ -40,6 +40,18 @@ def record(
     write_record(collected, out, command, properties=properties, story=story)
 
 
+def check(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(metavar="[RUN...]", help="Runs, records or files; default: all of reports/.")
+    ] = None,
+) -> None:
+    """Say which outputs are as they were written; exit status 1 when one was changed or is gone."""
+    from sfddm.records.check import check as check_runs
+
+    if not check_runs(runs or [arg.REPORTS]):
+        raise SystemExit(1)
+
+
 def provenance(
     file: Annotated[Path, typer.Argument(help="A file or folder that a stage wrote.")],
     why: Annotated[bool, typer.Option("--why", help="Say what changed since.")] = False,

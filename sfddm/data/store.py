@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from sfddm.data.examples import NO_LABEL, Image
 from sfddm.data.transform import Shape
+from sfddm.runtime.arrays import open_array
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_folder, read_json, write_json
 from sfddm.runtime.outputs import file_sha256
@@ -26,6 +27,8 @@ from sfddm.runtime.outputs import file_sha256
 SCHEMA = 1
 IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
 BUFFER_BYTES = 4 << 20
+#: Where classes have no names.
+HIGHEST_LABEL = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -126,9 +129,9 @@ def _check_image(place: str, image: Image, shape: Shape) -> None:
 
 
 def _check_label(place: str, label: int, class_names: Sequence[str]) -> None:
-    if label < NO_LABEL or (class_names and label >= len(class_names)):
-        allowed = f"{NO_LABEL} (none) to {len(class_names) - 1}" if class_names else f"{NO_LABEL} (none) and above"
-        raise SfddmError(f"{place} has label {label}; {allowed} is allowed")
+    highest = len(class_names) - 1 if class_names else HIGHEST_LABEL
+    if not NO_LABEL <= label <= highest:
+        raise SfddmError(f"{place} has label {label}; {NO_LABEL} (none) to {highest} is allowed")
 
 
 def _check_count(folder: Path, written: int, count: int | None) -> None:
@@ -159,4 +162,4 @@ def _map_array(path: Path, expected: str) -> NDArray[Any]:
         raise SfddmError(f"{path}: no such file; `sfddm fetch` writes it") from None
     if found != expected:
         raise SfddmError(f"{path}: its sha256 is {found}, but the manifest says {expected}; fetch it again")
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    return open_array(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +21,9 @@ from sfddm.evaluation.sections import Comparison, Scoring
 from sfddm.extractors.base import Features, extract_features
 from sfddm.results.files import write_result
 from sfddm.results.score import Score
+from sfddm.runtime.arrays import read_archive
 from sfddm.runtime.errors import SfddmError
-from sfddm.runtime.files import atomic_file
+from sfddm.runtime.files import atomic_file, parse_json
 
 _ARRAYS = ("features", "mean", "covariance", "root", "squared_radii", "labels")
 _NUMBERS = ("kernel_mean", "nearest_neighbours")
@@ -119,17 +119,18 @@ def load_reference(folder: Path, section: Comparison | None = None) -> tuple[Ref
     """Return the reference and the part of the protocol it was made under, which must be the section's if one is given.
 
     Raises:
-        SfddmError: ``folder/features.npz`` is missing, is not what ``write_reference`` writes, or of another protocol.
+        SfddmError: ``folder/features.npz`` is missing, was changed, is not what ``write_reference`` writes, or of
+            another protocol.
     """
     path = folder / "features.npz"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            about = json.loads(str(file["about"]))
-            arrays = {name: file[name] for name in _ARRAYS}
+        file = read_archive(path)
+        about = parse_json(str(file["about"]).encode(), path)
+        arrays: dict[str, Any] = {name: file[name] for name in _ARRAYS}
         reference, protocol = Reference(**arrays, **about["numbers"]), about["protocol"]
     except FileNotFoundError:
         raise SfddmError(f"{path}: no such file; `sfddm reference` writes it") from None
-    except (ValueError, KeyError, TypeError, EOFError, OSError, BadZipFile) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise SfddmError(f"{path}: not a reference written by `sfddm reference` ({error})") from None
     for key, value in (comparison_protocol(section) if section else {}).items():
         if protocol.get(key) != value:

@@ -35,13 +35,13 @@ class EvaluationSpec(Preparation):
 
     extractors: Annotated[tuple[str, ...], Field(min_length=1)] = (DEFAULT,)
     extractor_weights: Path | dict[str, Path] | None = None
-    samples: Annotated[int, Field(ge=4)]  # generated images behind each figure
+    samples: Annotated[int, Field(ge=4, le=10_000_000)]  # generated images behind each figure
     reference_split: Split = "train"  # the real images they are compared with
-    reference_images: Annotated[int, Field(ge=4)] | None = None  # how many of them; None: all
+    reference_images: Annotated[int, Field(ge=4, le=10_000_000)] | None = None  # how many of them; None: all
     metrics: tuple[str, ...] = ("frechet_distance", "kid", "precision", "recall", "density", "coverage", "mind")
     blocks: Annotated[int, Field(ge=2, le=100)] = 10  # intervals come from leaving out one of them at a time
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    nearest_neighbours: Annotated[int, Field(ge=1)] = 3  # k of precision, recall, density, coverage
+    nearest_neighbours: Annotated[int, Field(ge=1, le=1000)] = 3  # k of precision, recall, density, coverage
     seed: Annotated[int, Field(ge=0)] = 0  # of the sampling noise; sample k of every method starts from the same
     agreement: tuple[str, ...] = ()  # rows that are compared with the teacher's images from the same noise
     audit: tuple[str, ...] = ()  # rows whose images of the first seed are scored under other protocols, too

@@ -166,7 +166,10 @@ def _read_network(weights: Path) -> tuple[nn.Sequential, ClassifierCard]:
 
     card = _read_card(weights.parent)
     network = make_network(card.shape, card.classes)
-    network.load_state_dict(load_file(weights))
+    try:
+        network.load_state_dict(load_file(weights))
+    except Exception as error:  # SafetensorError, and what torch says of other shapes
+        raise SfddmError(f"{weights}: not the weights of its {CARD} ({str(error).splitlines()[0]})") from None
     return network, card
 
 

@@ -17,7 +17,7 @@ DEFAULT = "efficientnet-lite0"
 class Preparation(Strict):
     """How images are given to extractors: how many at a time, and their side for extractors that take any."""
 
-    batch_size: Annotated[int, Field(ge=1)] = 256
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 256
     extractor_resolution: Annotated[int, Field(ge=32, le=512)] = 64
 
 

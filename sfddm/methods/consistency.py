@@ -37,7 +37,7 @@ class ConsistencyOptions(OnPolicyOptions):
         sampler: "consistency" alternates f and fresh noise (Song et al., Algorithm 1).
     """
 
-    discretisation: Annotated[int, Field(ge=3)] = 18
+    discretisation: Annotated[int, Field(ge=3, le=100_000)] = 18
     target_decay: Annotated[float, Field(ge=0, lt=1)] = 0.95
     index_set: Literal["linspace"] = "linspace"
     sampler: Literal["consistency", "ddim"] = "consistency"

@@ -39,7 +39,7 @@ class CTMOptions(TwoTimesOptions):
             our choice: the paper's adapts to the gradients.
     """
 
-    substeps: Annotated[int, Field(ge=1)] = 4
+    substeps: Annotated[int, Field(ge=1, le=100_000)] = 4
     target_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
     denoising_weight: Annotated[float, Field(ge=0)] = 1.0
 

@@ -32,7 +32,7 @@ class FromNoiseOptions(MethodOptions):
         prediction: what the raw output would be of a noised image at the last step; F is the x0 that follows.
     """
 
-    points: Annotated[int, Field(ge=2)] = 250
+    points: Annotated[int, Field(ge=2, le=100_000)] = 250
     rho: Annotated[float, Field(gt=0)] = 7.0
     initialisation: Literal["teacher", "random"] = "teacher"
     distance: Literal["l2", "l1"] = "l2"

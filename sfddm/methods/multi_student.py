@@ -58,7 +58,7 @@ class MultiStudentOptions(MethodOptions):
         noise_range: the levels at which scores are compared, as shares of T.
     """
 
-    students: Annotated[int, Field(ge=1)] = 1
+    students: Annotated[int, Field(ge=1, le=1000)] = 1
     partition: Literal["consecutive", "random", "k-means"] | tuple[tuple[int, ...], ...] = "consecutive"
     score_matching: TrainingOptions | None = None
     adversarial: TrainingOptions | None = None

@@ -44,7 +44,7 @@ class OneToManyOptions(MethodOptions):
         initialisation: of the first phase; from the "teacher" only with the teacher's own architecture.
     """
 
-    students: Annotated[int, Field(ge=1)] = 4
+    students: Annotated[int, Field(ge=1, le=1000)] = 4
     partition: Literal["steps", "log-snr"] | tuple[Annotated[int, Field(ge=1)], ...] = "steps"
     shared_training: TrainingOptions | None = None
     feature_weight: Annotated[float, Field(ge=0)] = 0.0

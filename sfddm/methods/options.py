@@ -13,7 +13,7 @@ from sfddm.diffusion.process import PredictionKind
 from sfddm.networks.spec import NetworkSpec
 from sfddm.runtime.strict import Strict
 
-StepCount = Annotated[int, Field(ge=1)]
+StepCount = Annotated[int, Field(ge=1, le=100_000)]
 #: How many times its training a row is trained.
 Multiple = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -36,12 +36,12 @@ class TrainingOptions(Strict):
             weights that are not averaged; 0 keeps none. It changes no weight.
     """
 
-    images: Annotated[int, Field(gt=0)] | None = None
-    epochs: Annotated[float, Field(gt=0)] | None = None
-    batch_size: Annotated[int, Field(gt=0)] = 128
+    images: Annotated[int, Field(gt=0, le=10**12)] | None = None
+    epochs: Annotated[float, Field(gt=0, le=10**6)] | None = None
+    batch_size: Annotated[int, Field(gt=0, le=2**20)] = 128
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     learning_rate_schedule: Literal["constant", "linear", "cosine"] = "constant"
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup_steps: Annotated[int, Field(ge=0, le=10**9)] = 0
     adam_betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     gradient_clip: Annotated[float, Field(gt=0)] | None = 1.0

@@ -53,9 +53,9 @@ class RDDOptions(CFDOptions):
     similarity_temperature: Annotated[float, Field(gt=0)] = 1.0
     memory_weight: Annotated[float, Field(ge=0)] = 0.1
     memory_temperature: Annotated[float, Field(gt=0)] = 0.1
-    queue_size: Annotated[int, Field(ge=2)] = 20_000
-    contrast: Annotated[int, Field(ge=2)] = 4096
-    enqueued: Annotated[int, Field(ge=1)] = 128
+    queue_size: Annotated[int, Field(ge=2, le=10**7)] = 20_000
+    contrast: Annotated[int, Field(ge=2, le=10**7)] = 4096
+    enqueued: Annotated[int, Field(ge=1, le=10**7)] = 128
 
     @model_validator(mode="after")
     def _fits_in_the_queue(self) -> RDDOptions:

@@ -51,7 +51,7 @@ class SCDOptions(MethodOptions):
     reach: Annotated[int, Field(ge=1)] = 1
     tangent_warmup: Annotated[int, Field(ge=0)] = 10_000
     tangent_constant: Annotated[float, Field(gt=0)] = 0.1
-    weight_terms: Annotated[int, Field(ge=1)] = 8
+    weight_terms: Annotated[int, Field(ge=1, le=1024)] = 8
     weight_rate: Annotated[float, Field(gt=0)] = 1.0
     index_set: IndexSetKind | tuple[int, ...] = "linspace"
     sampler: str = "consistency"

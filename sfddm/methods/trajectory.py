@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class TrajectoryOptions(OnPolicyOptions):
     """``substeps`` of the teacher make one step of the student; ``initialisation`` of the student's weights."""
 
-    substeps: Annotated[int, Field(ge=1)] = 4
+    substeps: Annotated[int, Field(ge=1, le=100_000)] = 4
     initialisation: Literal["random", "teacher"] = "teacher"
 
 

@@ -37,7 +37,7 @@ class TwoTimesOptions(MethodOptions):
         initialisation: from the "teacher"'s weights the student answers at first as the teacher, wherever it goes.
     """
 
-    grid: Annotated[int, Field(ge=2)] | None = None
+    grid: Annotated[int, Field(ge=2, le=100_000)] | None = None
     initialisation: Literal["random", "teacher"] = "teacher"
 
 

@@ -7,6 +7,7 @@ a model back exactly: the cumulative alphas in float64, the teacher's indices, a
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,18 @@ from sfddm.diffusion.schedule import Schedule
 from sfddm.networks.base import write_weights
 from sfddm.networks.build import build_network
 from sfddm.networks.denoiser import Denoiser
+from sfddm.networks.sizes import check_holds
 from sfddm.networks.steps import Steps
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_folder, read_json, write_json
+from sfddm.runtime.unchanged import check_unchanged
 
 _PREDICTIONS = ("epsilon", "v", "x0", "consistency")
 _FROM_NOISE = (None, "signal", "trajectory")
 _AUXILIARY = "auxiliary.safetensors"
 _SNAPSHOTS = "snapshots"
+#: In size; those of trained networks stay thousands of times below it.
+LARGEST_WEIGHT = 1e6
 #: The snapshot of the last weights where the model itself is their average.
 RAW = "raw"
 
@@ -88,6 +93,7 @@ def load_model(folder: Path, snapshot: str | None = None) -> tuple[Denoiser, dic
     try:
         alphas_bar = np.array(card["alphas_bar"], dtype=np.float64)
         steps = Steps(card["timesteps"], tuple(card["index_set"]), tuple(card["conditioning"]), alphas_bar)
+        check_holds(card["network"], max((file.stat().st_size for file in folder.rglob("*.safetensors")), default=0))
         network = build_network(card["network"], seed=0)
         weights = _read_weights(folder / network.weights_file, card["weights_sha256"])
         if card["prediction"] not in _PREDICTIONS:
@@ -98,8 +104,8 @@ def load_model(folder: Path, snapshot: str | None = None) -> tuple[Denoiser, dic
         if snapshot is not None:
             network.load_state_dict(_read_weights(_place_of(folder, snapshot), snapshots[snapshot]))
         return Denoiser(network, card["prediction"], steps, from_noise), card
-    except (KeyError, TypeError, ValueError, RuntimeError, SfddmError) as error:
-        raise SfddmError(f"{folder}: not a whole model folder ({str(error).splitlines()[0]})") from None
+    except Exception as error:  # a card that states nonsense ends in whatever torch and diffusers stumble over
+        raise SfddmError(f"{folder}: not a whole model folder ({_first_line(error)})") from None
 
 
 def snapshots_of(folder: Path) -> tuple[str, ...]:
@@ -134,15 +140,18 @@ def load_pretrained(folder: Path, timesteps: int) -> Denoiser:
     """Read a diffusers pipeline folder (DDPM or DDIM with a UNet2DModel) as a teacher of ``timesteps`` steps.
 
     Raises:
-        SfddmError: the folder is no such pipeline, its weights are not finite, or its scheduler has another number of
-            steps.
+        SfddmError: the folder is no such pipeline, a weight is not finite or too large, or its scheduler has another
+            number of steps.
     """
     from sfddm.networks.unet import PREDICTION_TYPES, read_pipeline
 
     network, scheduler = read_pipeline(folder)
-    _check_finite(folder, network.state_dict())
+    _check_values(folder, network.state_dict())
     kinds = {name: kind for kind, name in PREDICTION_TYPES.items()}
-    schedule = Schedule(scheduler.alphas_cumprod.double().numpy())
+    try:
+        schedule = Schedule(scheduler.alphas_cumprod.double().numpy())
+    except SfddmError as error:
+        raise SfddmError(f"teacher.pretrained: {folder}: {error}") from None
     if schedule.timesteps != timesteps:
         raise SfddmError(
             f"teacher.pretrained: {folder} has {schedule.timesteps} steps, schedule.timesteps says {timesteps}"
@@ -160,6 +169,8 @@ def _sha256(content: bytes) -> str:
 
 def _read_card(folder: Path) -> dict[str, Any]:
     card: dict[str, Any] = read_json(folder / "card.json", needs_digest=True)
+    for file in sorted(folder.rglob("*.json")):  # what stock diffusers reads besides the weights
+        check_unchanged(file)
     return card
 
 
@@ -167,7 +178,7 @@ def _read_weights(path: Path, expected: str) -> dict[str, torch.Tensor]:
     """Return the weights in a file whose sha256 is ``expected``; what is hashed is what is loaded.
 
     Raises:
-        SfddmError: the file is missing, has another sha256, or holds a weight that is not finite.
+        SfddmError: the file is missing, has another sha256, or holds a weight that is not finite or too large.
     """
     from safetensors.torch import load
 
@@ -177,12 +188,24 @@ def _read_weights(path: Path, expected: str) -> dict[str, torch.Tensor]:
         raise SfddmError(f"{path}: no such file") from None
     if (found := _sha256(content)) != expected:
         raise SfddmError(f"{path}: its sha256 is {found}, but card.json says {expected}; train it again")
-    weights = load(content)
-    _check_finite(path, weights)
+    try:
+        weights = load(content)
+    except Exception as error:  # SafetensorError, and what torch says of odd shapes
+        raise SfddmError(f"{path}: not a file of weights ({_first_line(error)})") from None
+    _check_values(path, weights)
     return weights
 
 
-def _check_finite(place: Path, weights: dict[str, torch.Tensor]) -> None:
+def _check_values(place: Path, weights: dict[str, torch.Tensor]) -> None:
     for name, value in weights.items():
-        if not torch.isfinite(value).all():
+        if not value.is_floating_point() or not value.numel():
+            continue
+        low, high = map(float, value.aminmax())
+        if not (math.isfinite(low) and math.isfinite(high)):
             raise SfddmError(f"{place}: the weights {name} must be finite, but hold NaN or infinity")
+        if (largest := max(-low, high)) > LARGEST_WEIGHT:
+            raise SfddmError(f"{place}: the weights {name} must be at most {LARGEST_WEIGHT:g}, but reach {largest:g}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -38,7 +38,7 @@ class NetworkOptions(Strict, ABC):
 
     kind: str = "unet"
     prediction: Literal["epsilon", "v", "x0"] = "epsilon"
-    classes: Annotated[int, Field(ge=1)] | None = None
+    classes: Annotated[int, Field(ge=1, le=100_000)] | None = None
 
     @abstractmethod
     def config(self, image_size: int, channels: int) -> dict[str, Any]:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from sfddm.diffusion.index_sets import check_index_set
 from sfddm.diffusion.schedule import Float64, Schedule
 
+#: Of a teacher, as of a spec's schedule.
+MOST_STEPS = 100_000
+
 
 @dataclass(frozen=True)
 class Steps:
@@ -25,6 +28,8 @@ class Steps:
     alphas_bar: Float64
 
     def __post_init__(self) -> None:
+        if not isinstance(self.timesteps, int) or self.timesteps > MOST_STEPS:
+            raise ValueError(f"timesteps must be at most {MOST_STEPS:,}; got {self.timesteps!r}")
         check_index_set(self.index_set, self.timesteps)
         if not len(self.index_set) == len(self.conditioning) == len(self.alphas_bar):
             raise ValueError("index_set, conditioning and alphas_bar must have one entry for each step")

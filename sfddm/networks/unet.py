@@ -16,9 +16,10 @@ from sfddm.diffusion.process import PredictionKind
 from sfddm.diffusion.schedule import Schedule
 from sfddm.networks.base import Condition, Network
 from sfddm.networks.diffusers_unet import UNet2DModel
-from sfddm.networks.steps import Steps
+from sfddm.networks.sizes import check_holds
+from sfddm.networks.steps import MOST_STEPS, Steps
 from sfddm.runtime.errors import SfddmError
-from sfddm.runtime.files import write_json
+from sfddm.runtime.files import read_json, write_json
 
 _TABLE = "time_proj.weight"
 PREDICTION_TYPES: dict[PredictionKind, str] = {
@@ -121,10 +122,28 @@ def read_pipeline(folder: Path) -> tuple[UNet, Any]:
     from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
     try:
-        unet = UNet2DModel.from_pretrained(folder, subfolder="unet", use_safetensors=True)
+        _check_pipeline(folder)
+        unet, found = UNet2DModel.from_pretrained(
+            folder, subfolder="unet", use_safetensors=True, output_loading_info=True
+        )
+        if missing := found["missing_keys"]:  # diffusers would leave them as they were drawn
+            raise ValueError(f"its weights lack {', '.join(sorted(missing)[:3])}")
         return UNet(unet), DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a configuration that states nonsense ends in whatever diffusers stumbles over
         raise SfddmError(
             f"teacher.pretrained: {folder} is not a diffusers pipeline with unet/ (safetensors) and scheduler/ "
-            f"({str(error).splitlines()[0]})"
+            f"({(str(error).splitlines() or [type(error).__name__])[0]})"
         ) from None
+
+
+def _check_pipeline(folder: Path) -> None:
+    """Raise a SfddmError or ValueError where a pipeline's configuration states what its files cannot hold."""
+    config, scheduler = (read_json(folder / file) for file in ("unet/config.json", "scheduler/scheduler_config.json"))
+    if not isinstance(config, dict) or not isinstance(scheduler, dict):
+        raise ValueError("its configuration is no mapping")
+    check_holds(config, sum(file.stat().st_size for file in (folder / "unet").glob("*.safetensors")))
+    steps, kind = scheduler.get("num_train_timesteps", 1000), scheduler.get("prediction_type", "epsilon")
+    if not isinstance(steps, int) or not 1 <= steps <= MOST_STEPS:
+        raise ValueError(f"num_train_timesteps must be 1 to {MOST_STEPS:,}; got {steps!r}")
+    if kind not in PREDICTION_TYPES.values():
+        raise ValueError(f"prediction_type must be {', '.join(sorted(set(PREDICTION_TYPES.values())))}; got {kind!r}")

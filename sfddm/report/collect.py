@@ -30,6 +30,7 @@ from sfddm.results.rows import (
     RowOf,
 )
 from sfddm.results.score import Score
+from sfddm.runtime.arrays import open_array
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_file
 from sfddm.spec.experiment import Spec
@@ -211,11 +212,9 @@ def _first_samples(path: Path, expected: int) -> Images:
             not ``expected``.
     """
     try:
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
+        images = open_array(path)
     except FileNotFoundError:
         raise SfddmError(f"{path}: no such file; `sfddm sample` writes it") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise SfddmError(f"{path}: not an array file ({error})") from None
     if images.dtype != np.uint8 or images.ndim != 4 or (images.shape[-1] not in (1, 3) and not are_points(images)):
         raise SfddmError(
             f"{path}: must hold uint8 images of shape (N, H, W, 1 or 3), or points (N, 1, 1, 2), got {images.dtype} of "

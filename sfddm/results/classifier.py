@@ -10,6 +10,8 @@ from pydantic import Field
 from sfddm.results.costs import Amount, DataLabel
 from sfddm.results.score import STRICT, Count
 
+Side = Annotated[int, Field(ge=1, le=8192)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierCard:
@@ -25,8 +27,8 @@ class ClassifierCard:
 
     __pydantic_config__ = STRICT
 
-    shape: tuple[Count, Count, Count]
-    classes: Annotated[int, Field(ge=2)]
+    shape: tuple[Side, Side, Side]
+    classes: Annotated[int, Field(ge=2, le=100_000)]
     data: DataLabel
     held_out: Count
     accuracy: Annotated[float, Field(ge=0, le=1)]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
+from sfddm.runtime.arrays import read_archive
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import read_json, write_json
 from sfddm.runtime.strict import describe
@@ -28,7 +27,7 @@ def read_result(path: Path, kind: type[Content], written_by: str) -> Content:
         written_by: the verb that writes the file, named when it is missing.
 
     Raises:
-        SfddmError: the file is missing, is not JSON, lacks a key, or holds a figure that is not finite.
+        SfddmError: the file is missing, is not JSON, was changed, lacks a key, or holds a figure that is not finite.
     """
     if not path.is_file():
         raise SfddmError(f"{path}: no such file; `sfddm {written_by}` writes it")
@@ -39,15 +38,12 @@ def read_arrays(path: Path, written_by: str) -> dict[str, NDArray[Any]]:
     """Read the arrays of an archive; ``written_by`` is the verb that writes it.
 
     Raises:
-        SfddmError: the file is missing or is no such archive.
+        SfddmError: the file is missing, is no such archive, or was changed.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        return read_archive(path)
     except FileNotFoundError:
         raise SfddmError(f"{path}: no such file; `sfddm {written_by}` writes it") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise SfddmError(f"{path}: not an archive of arrays ({error})") from None
 
 
 def write_result(path: Path, value: Any) -> None:
@@ -67,6 +63,8 @@ def checked(content: Any, kind: type[Content], path: Path) -> Content:
         return result
     except ValidationError as error:
         raise SfddmError(f"{path}: {describe(error)}") from None
+    except RecursionError:
+        raise SfddmError(f"{path}: is nested too deep") from None
 
 
 def to_json(value: Any) -> dict[str, Any]:

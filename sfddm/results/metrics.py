@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import json
 import zlib
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from sfddm.results.files import checked, to_json
 from sfddm.results.properties import NAME, Properties, read_properties
 from sfddm.results.rows import Collected
 from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.files import MOST_BYTES, parse_json, read_bytes
+from sfddm.runtime.unchanged import check_unchanged
 
 NAMES = ("metrics.json", "metrics.json.gz")
 #: What each experiment of a file has its own part of.
@@ -36,7 +38,7 @@ def read_metrics(path: Path) -> tuple[Collected, ...]:
     """Return one part for each experiment of a metrics.json; ``path`` is the file or its folder.
 
     Raises:
-        SfddmError: the file is missing, is not JSON, lacks a key, or holds a figure that is not finite.
+        SfddmError: the file is missing, was changed, is not JSON, lacks a key, or holds a figure that is not finite.
     """
     file = find_metrics(path)
     content = _json(file)
@@ -84,8 +86,15 @@ def merged(parts: Sequence[Collected], properties: Properties | None = None) -> 
 
 
 def _json(file: Path) -> Any:
+    data = read_bytes(file)
+    check_unchanged(file, data)
+    if file.suffix != ".gz":
+        return parse_json(data, file)
     try:
-        data = file.read_bytes()
-        return json.loads(gzip.decompress(data) if file.suffix == ".gz" else data)
-    except (ValueError, OSError, EOFError, zlib.error) as error:
-        raise SfddmError(f"{file}: not a JSON file ({error})") from None
+        with gzip.open(BytesIO(data)) as unpacked:
+            text = unpacked.read(MOST_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise SfddmError(f"{file}: not a whole gzip file ({error})") from None
+    if len(text) > MOST_BYTES:
+        raise SfddmError(f"{file}: holds more than {MOST_BYTES:,} bytes, the most that is allowed")
+    return parse_json(text, file)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
+MEMORY = Path("/sys/fs/cgroup/memory.max")
 
 
 def available_cores(quota: Path = QUOTA) -> int:
@@ -21,3 +22,16 @@ def available_cores(quota: Path = QUOTA) -> int:
         return cores if allowance == "max" else max(1, min(cores, int(allowance) // int(period)))
     except (OSError, ValueError):
         return cores
+
+
+def memory(limit: Path = MEMORY) -> int:
+    """Return how many bytes of memory this machine has, within a container's limit.
+
+    Args:
+        limit: the file in which Linux states the limit: "max" or bytes.
+    """
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(physical, int(limit.read_text(encoding="ascii")))
+    except (OSError, ValueError):
+        return physical

@@ -49,6 +49,12 @@ def check_outputs(
             if place.is_relative_to(real) or (real.is_relative_to(place) and not inside):
                 relation = "lies in" if place.is_relative_to(real) else "contains"
                 raise SfddmError(f"{out}: {relation} {source}, which must stay as it is; choose another place")
+        try:
+            os.lstat(place)
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:  # a name that is too long, for example
+            raise SfddmError(f"{out}: {error.strerror}; choose another place") from None
         parents = (out / "new" if inside else out).absolute().parents
         parent = next(parent for parent in parents if os.path.lexists(parent))
         if not parent.is_dir():
@@ -62,7 +68,7 @@ def check_outputs(
 def check_file(path: Path) -> None:
     """Raise SfddmError unless ``path`` is free, or a file that sfddm wrote, unchanged."""
     place = real_path(path)
-    digests = _listed(place.parent).get(place.name)
+    digests = listed(place.parent).get(place.name)
     if place.name == LEDGER or (os.path.lexists(place) and not _is_listed(place, digests)):
         raise _refusal(path)
 
@@ -78,9 +84,9 @@ def check_folder(path: Path) -> None:
         return
     if place.is_symlink() or not place.is_dir():
         raise _refusal(path, "folder")
-    listed = _listed(place)
+    known = listed(place)
     for name, found in _tree(place):
-        if name != LEDGER and not _is_listed(found, listed.get(name)):
+        if name != LEDGER and not _is_listed(found, known.get(name)):
             raise _refusal(path / name)
 
 
@@ -106,6 +112,23 @@ def paths_in(section: Any) -> Iterator[Path]:
     elif isinstance(section, Mapping | list | tuple):
         for value in section.values() if isinstance(section, Mapping) else section:
             yield from paths_in(value)
+
+
+def listed(folder: Path) -> dict[str, set[str]]:
+    """Return the digests of each name in a folder's list, none where it has no list.
+
+    Raises:
+        SfddmError: something else has the list's name.
+    """
+    path, found = folder / LEDGER, dict[str, set[str]]()
+    if not os.path.lexists(path):
+        return found
+    lines = os.fsdecode(path.read_bytes()).split("\n") if path.is_file() and not path.is_symlink() else ["no list"]
+    if lines[0] and not _LINE.fullmatch(lines[0]):
+        raise _refusal(path)
+    for match in filter(None, map(_LINE.fullmatch, lines)):
+        found.setdefault(match[2], set()).add(match[1])
+    return found
 
 
 def file_sha256(path: Path) -> str:
@@ -137,22 +160,9 @@ def _is_listed(path: Path, digests: set[str] | None) -> bool:
     return bool(digests) and not path.is_symlink() and path.is_file() and file_sha256(path) in (digests or ())
 
 
-def _listed(folder: Path) -> dict[str, set[str]]:
-    """Return the digests of each name in a folder's list; SfddmError where something else has the list's name."""
-    path, listed = folder / LEDGER, dict[str, set[str]]()
-    if not os.path.lexists(path):
-        return listed
-    lines = os.fsdecode(path.read_bytes()).split("\n") if path.is_file() and not path.is_symlink() else ["no list"]
-    if lines[0] and not _LINE.fullmatch(lines[0]):
-        raise _refusal(path)
-    for match in filter(None, map(_LINE.fullmatch, lines)):
-        listed.setdefault(match[2], set()).add(match[1])
-    return listed
-
-
 def _append(folder: Path, digests: Mapping[str, str]) -> None:
-    listed = _listed(folder)
-    new = [(name, digest) for name, digest in digests.items() if digest not in listed.get(name, ())]
+    known = listed(folder)
+    new = [(name, digest) for name, digest in digests.items() if digest not in known.get(name, ())]
     lines = "".join(f"{digest}  {name}\n" for name, digest in new if "\n" not in name)
     if lines:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW

@@ -4,19 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from sfddm.runtime.registry import entries
 
 
 class Strict(BaseModel):
-    """A frozen model in which an unknown key is an error."""
+    """A frozen model in which an unknown key is an error, and neither ``yes`` nor infinity is a number."""
 
     # A command uses few of the models that it imports: each one's validator is built when it is needed.
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_number_is_yes(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse a truth value, which would count as 1 or 0, where a field has no place for one."""
+        if isinstance(value, bool) or (isinstance(value, list | tuple) and any(isinstance(one, bool) for one in value)):
+            field = cls.model_fields[str(info.field_name)]
+            if not _takes(field.annotation, bool):
+                raise ValueError(f"must not be yes, no, true or false; got {value!r}")
+        return value
 
 
 @dataclass(frozen=True)
@@ -59,6 +77,11 @@ class Registered:
         problem = PydanticCustomError("unknown_entry", "must be one of {known}; got {given}", facts)
         details = InitErrorDetails(type=problem, loc=(self.key,), input=name)
         raise ValidationError.from_exception_data(self.base.__name__, [details])
+
+
+def _takes(annotation: object, kind: type) -> bool:
+    """Whether a value of a kind may stand in an annotated place, at any depth."""
+    return annotation in (kind, Any) or any(_takes(part, kind) for part in get_args(annotation))
 
 
 def describe(error: ValidationError) -> str:

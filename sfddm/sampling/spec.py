@@ -18,6 +18,6 @@ class PairsSpec(Strict):
         guidance_scale: w of classifier-free guidance.
     """
 
-    count: Annotated[int, Field(ge=1)]
-    steps: Annotated[int, Field(ge=1)] = 64
+    count: Annotated[int, Field(ge=1, le=10_000_000)]
+    steps: Annotated[int, Field(ge=1, le=100_000)] = 64
     guidance_scale: Annotated[float, Field(ge=0)] = 1.0

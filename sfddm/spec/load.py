@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from sfddm.runtime.errors import SfddmError
-from sfddm.runtime.files import read_yaml
 from sfddm.runtime.strict import describe
+from sfddm.runtime.yaml_file import read_yaml
 from sfddm.spec.experiment import Spec
 
 

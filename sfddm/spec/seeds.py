@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter, ValidatorFunctionWrapHandler, WrapValid
 
 from sfddm.runtime.strict import Strict
 
-SeedList = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+SeedList = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=1000)]
 
 
 class SeedsUntilDecided(Strict):
@@ -19,8 +19,8 @@ class SeedsUntilDecided(Strict):
     at any number of seeds (sfddm/results/sequential.py); they exist from three seeds on.
     """
 
-    at_least: Annotated[int, Field(ge=2)]
-    at_most: Annotated[int, Field(ge=3)]
+    at_least: Annotated[int, Field(ge=2, le=1000)]
+    at_most: Annotated[int, Field(ge=3, le=1000)]
 
     @model_validator(mode="after")
     def _at_most_is_more(self) -> SeedsUntilDecided:

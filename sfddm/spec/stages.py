@@ -133,6 +133,8 @@ def measurement(spec: Spec, name: str, row: str, steps: int) -> Any:
     Raises:
         SfddmError: there is no such measurement, or the row cannot be measured so.
     """
+    if spec.data.points and not find_measurement(name).for_points:
+        raise SfddmError(f"measurement: {name} is for images, not for points")
     kind = find_measurement(name).Section
     fields = _evaluation_fields(spec, kind)
     if "student" in kind.model_fields:

@@ -12,6 +12,7 @@ from torch import nn
 
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import whole_file
+from sfddm.runtime.unchanged import check_unchanged
 from sfddm.training.ema import MovingAverage
 from sfddm.training.loss_curve import LossCurve
 
@@ -61,7 +62,7 @@ def load_checkpoint(
         The steps done and the seconds they took; (0, 0.0) where ``path`` does not exist.
 
     Raises:
-        SfddmError: the file is not a whole checkpoint of this training.
+        SfddmError: the file was changed since, or is not a whole checkpoint of this training.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -69,10 +70,14 @@ def load_checkpoint(
         raise SfddmError(f"{path}: is a link, which a checkpoint would replace; choose another --state")
     if not path.exists():
         return 0, 0.0
+    check_unchanged(path, again="delete it to start over")
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        for name, value in tensors.items():
+            if not torch.isfinite(value).all():
+                raise ValueError(f"{name} is not finite")
         prefix = "objective."
         objective.load_state_dict(
             {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -19,6 +19,7 @@ from sfddm.methods.options import TrainingOptions, step_count
 from sfddm.objectives.objective import Objective
 from sfddm.objectives.terms import Batch
 from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.outputs import LEDGER
 from sfddm.runtime.progress import Progress
 from sfddm.training.checkpoint import load_checkpoint, save_checkpoint
 from sfddm.training.ema import MovingAverage
@@ -59,7 +60,7 @@ class TrainingResult:
 
 def remove_state(checkpoint: Path, result: TrainingResult) -> None:
     """Remove what a finished training leaves behind, once its result is stored."""
-    for file in (checkpoint, *result.snapshots.values()):
+    for file in (checkpoint, *result.snapshots.values(), checkpoint.with_name(LEDGER)):
         file.unlink(missing_ok=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from sfddm.diffusion.randomness import initial_noise
 from sfddm.objectives.terms import Pairs
+from sfddm.runtime.arrays import open_array
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import read_json
 from sfddm.training.feed import Feed
@@ -27,16 +27,20 @@ class PairsFeed:
         device: where batches go.
 
     Raises:
-        SfddmError: the folder does not hold pairs.
+        SfddmError: the folder does not hold pairs, or they were changed.
     """
 
     def __init__(self, folder: Path, batch_size: int, seed: int, device: torch.device) -> None:
         self._batch_size, self._seed, self._device = batch_size, seed, device
         try:
-            self._images = np.load(folder / "images.npy", allow_pickle=False).astype(np.float32)
-            self._labels = np.load(folder / "labels.npy", allow_pickle=False)
-            noise_seed = int(read_json(folder / "pairs.json")["seed"])
-        except (OSError, ValueError, EOFError, KeyError, json.JSONDecodeError) as error:
+            self._images = open_array(folder / "images.npy").astype(np.float32)
+            self._labels = np.array(open_array(folder / "labels.npy"))
+            noise_seed = read_json(folder / "pairs.json")["seed"]
+            if not isinstance(noise_seed, int) or not 0 <= noise_seed < 1 << 64:
+                raise ValueError(f"the seed is {noise_seed!r}")
+            if self._images.ndim != 4 or self._labels.shape != (len(self._images),):
+                raise ValueError(f"images {self._images.shape} and labels {self._labels.shape} do not fit")
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise SfddmError(f"{folder}: not pairs written by `sfddm pairs` ({error})") from None
         self._noise = initial_noise(noise_seed, 0, len(self._images), self._images.shape[1:])
         self._feeds = self._make_feeds(np.arange(len(self._images)))

@@ -14,6 +14,7 @@ from sfddm.networks.base import write_tensors
 from sfddm.networks.model_folder import RAW, snapshot_name
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import whole_file
+from sfddm.runtime.unchanged import check_unchanged
 from sfddm.training.ema import MovingAverage
 
 
@@ -52,13 +53,14 @@ class Snapshots:
         """Return the file of each snapshot by name, once the training is over.
 
         Raises:
-            SfddmError: one is missing.
+            SfddmError: one is missing, or was changed.
         """
         names = [*self.names.values(), *([RAW] if self.keeps_raw else [])]
         found = {name: self._place(name) for name in names}
         for file in found.values():
             if not file.is_file():
                 raise SfddmError(f"{file}: is missing beside {self.checkpoint}; delete that to start over")
+            check_unchanged(file, again=f"delete it and {self.checkpoint} to start over")
         return found
 
     def _place(self, name: str) -> Path:

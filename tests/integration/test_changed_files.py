@@ -59,6 +59,9 @@ FILES: list[tuple[Callable[[Path], None], Callable[[Path], object], str]] = [
     (make_model, open_model, WEIGHTS),
     (make_model, open_model, "auxiliary.safetensors"),
     (make_model, open_model, "card.json"),
+    (make_model, open_model, "model_index.json"),
+    (make_model, open_model, "unet/config.json"),
+    (make_model, open_model, "scheduler/scheduler_config.json"),
     (make_perceptron, open_model, "network/model.safetensors"),
     (make_perceptron, open_model, "card.json"),
 ]

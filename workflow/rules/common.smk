@@ -17,6 +17,7 @@ from sfddm.runtime.files import digest_of
 from sfddm.runtime.machine import available_cores
 from sfddm.runtime.provenance import ROOT, code_digest
 from sfddm.runtime.registry import entries
+from sfddm.runtime.yaml_file import read_yaml
 from sfddm.spec import dependencies, stages
 from sfddm.spec.experiment import Spec
 from sfddm.spec.load import load_spec
@@ -69,6 +70,17 @@ def accelerators() -> int:
 
 
 # --- specs ---
+
+
+def check_params(file: Path) -> None:
+    """End in one sentence where params.yaml is no YAML that people write; Snakemake would add a stack trace."""
+    try:
+        if not isinstance(read_yaml(file), dict):
+            give_up(f"{file}: must be a mapping of keys, such as experiments")
+    except FileNotFoundError:
+        give_up(f"{file}: no such file")
+    except SfddmError as error:
+        give_up(str(error))
 
 
 def chosen_experiments() -> list[str]:

@@ -31,7 +31,7 @@ class Gaussians2d(Source):
     name = "gaussians-2d"
     points = True
 
-    images: Annotated[int, Field(ge=4)] = 20_000
+    images: Annotated[int, Field(ge=4, le=10_000_000)] = 20_000
     seed: Annotated[int, Field(ge=0)] = 0
     image_size: Literal[1] = 1
     channels: Literal[2] = 2

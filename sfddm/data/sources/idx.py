@@ -7,6 +7,7 @@ import struct
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 from zlib import error as ZlibError
@@ -14,6 +15,7 @@ from zlib import error as ZlibError
 import numpy as np
 from pydantic import Field
 
+from sfddm.data.decode import MOST_PIXELS
 from sfddm.data.examples import Example, Examples
 from sfddm.data.spec import Download, ImageSource, Split
 from sfddm.runtime.errors import SfddmError
@@ -98,7 +100,7 @@ def _blocks(path: Path, dimensions: int) -> Generator[tuple[tuple[int, ...], byt
         with _open(path) as file:
             sizes = _read_header(file, path, dimensions)
             yield sizes, b""
-            length = int(np.prod(sizes[1:]))
+            length = prod(sizes[1:])
             for entry in range(sizes[0]):
                 block = file.read(length)
                 if len(block) < length:
@@ -106,7 +108,7 @@ def _blocks(path: Path, dimensions: int) -> Generator[tuple[tuple[int, ...], byt
                 yield sizes, block
             if file.read(1):
                 raise SfddmError(f"{path}: has bytes after the {sizes[0]} entries that its header promises")
-    except (EOFError, gzip.BadGzipFile, ZlibError) as error:
+    except (EOFError, OSError, ZlibError) as error:
         raise SfddmError(f"{path}: truncated or damaged gzip file ({error})") from None
 
 
@@ -126,4 +128,7 @@ def _read_header(file: BinaryIO, path: Path, dimensions: int) -> tuple[int, ...]
         )
     if len(header) < length:
         raise SfddmError(f"{path}: truncated in its header")
-    return struct.unpack(f">{dimensions}I", header[4:])
+    sizes = struct.unpack(f">{dimensions}I", header[4:])
+    if not 1 <= (length := prod(sizes[1:])) <= MOST_PIXELS:
+        raise SfddmError(f"{path}: its header promises entries of {length:,} bytes; 1 to {MOST_PIXELS:,} are allowed")
+    return sizes

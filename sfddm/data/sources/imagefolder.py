@@ -49,10 +49,17 @@ class ImageFolder(ImageSource):
 
 
 def find_images(root: Path) -> list[str]:
-    """Return the images below ``root`` as sorted relative paths with forward slashes."""
+    """Return the images below ``root`` as sorted relative paths with forward slashes.
+
+    Raises:
+        SfddmError: a link leads back to a folder around it.
+    """
     found = []
     for folder, subfolders, names in os.walk(root, followlinks=True):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for link in (Path(folder) / name for name in subfolders):
+            if link.is_symlink() and Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(link)):
+                raise SfddmError(f"{link}: is a link to a folder that it lies in, whose images would count again")
         relative = Path(folder).relative_to(root)
         images = (name for name in names if name.lower().endswith(SUFFIXES) and not name.startswith("."))
         found += [(relative / name).as_posix() for name in images]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -9,10 +13,16 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from sfddm.data import lmdb_walk
 from sfddm.data.decode import decode_image
 from sfddm.data.examples import NO_LABEL, Example, Examples
 from sfddm.data.spec import ImageSource, Split
 from sfddm.runtime.errors import SfddmError
+
+#: The header of a page, then what a page about the environment states (lmdb's ``MDB_meta`` on 64-bit machines): magic,
+#: version, address, size of the map, two databases of which the first names the page's size, last page, transaction.
+_PAGE_HEADER, _META = 16, struct.Struct("<IIQQ I44x 48x QQ")
+_MAGIC, _PAGE_SIZE, _LAST_PAGE = 0xBEEFC0DE, 4, 5
 
 
 class LsunLmdb(ImageSource):
@@ -61,19 +71,41 @@ def _open(folder: Path) -> Any:
 
 
 def _count_entries(folder: Path) -> int:
-    import lmdb
-
-    try:
-        with _open(folder) as environment:
-            entries, page = environment.stat()["entries"], environment.stat()["psize"]
-            needed = (environment.info()["last_pgno"] + 1) * page
-    except lmdb.Error as error:
-        raise SfddmError(f"{folder}: not an lmdb environment ({error})") from None
     file = folder / "data.mdb" if folder.is_dir() else folder
-    # The file is mapped into memory: to read past its end would kill the process instead of raising an error.
-    if file.stat().st_size < needed:
-        raise SfddmError(f"{file}: truncated; it needs {needed} bytes and has {file.stat().st_size}")
-    return int(entries)
+    _check_header(file)
+    kind = "folder" if folder.is_dir() else "file"
+    command = [sys.executable, lmdb_walk.__file__, str(folder), kind]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode < 0:
+        raise SfddmError(f"{file}: damaged; reading it would end the process ({signal.Signals(-done.returncode).name})")
+    if done.returncode:
+        raise SfddmError(f"{folder}: damaged lmdb environment ({(done.stderr.splitlines() or ['no reason'])[-1]})")
+    return int(done.stdout)
+
+
+def _check_header(file: Path) -> None:
+    """Hold what the two first pages state against the file's size.
+
+    The file is mapped into memory: to read past its end would kill the process instead of raising an error.
+
+    Raises:
+        SfddmError: they are not those of an lmdb environment, or state more pages than there are.
+    """
+    with file.open("rb") as opened:
+        first, size = opened.read(_PAGE_HEADER + _META.size), file.stat().st_size
+        if len(first) < _PAGE_HEADER + _META.size:
+            raise SfddmError(f"{file}: not an lmdb environment (it has {size} bytes)")
+        page = _META.unpack_from(first, _PAGE_HEADER)[_PAGE_SIZE]
+        opened.seek(page)
+        second = opened.read(len(first))
+    if not 256 <= page <= 1 << 16 or len(second) < len(first):
+        raise SfddmError(f"{file}: not an lmdb environment (its pages would have {page} bytes)")
+    metas = [_META.unpack_from(part, _PAGE_HEADER) for part in (first, second)]
+    if any(meta[0] != _MAGIC for meta in metas):
+        raise SfddmError(f"{file}: not an lmdb environment (it must begin with 0x{_MAGIC:X})")
+    needed = (max(metas, key=lambda meta: meta[-1])[_LAST_PAGE] + 1) * page
+    if size < needed:
+        raise SfddmError(f"{file}: truncated; it needs {needed} bytes and has {size}")
 
 
 def _examples(folder: Path, count: int) -> Iterator[Example]:

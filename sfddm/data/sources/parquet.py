@@ -13,6 +13,7 @@ from sfddm.data.decode import decode_image
 from sfddm.data.examples import NO_LABEL, Example, Examples
 from sfddm.data.spec import ImageSource, Sha256, Split
 from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.machine import memory
 from sfddm.runtime.outputs import file_sha256
 
 BATCH_ROWS = 256
@@ -93,7 +94,9 @@ def _rows(paths: Sequence[Path], image_column: str, label_column: str | None) ->
                     for content, label in zip(cells.to_pylist(), labels, strict=True):
                         yield _example(content, label, f"{path} row {row}")
                         row += 1
-        except (pyarrow.ArrowException, OSError) as error:
+        except SfddmError:
+            raise
+        except Exception as error:  # as below
             raise SfddmError(f"{path}: damaged after row {row} ({_first_line(error)})") from None
 
 
@@ -107,12 +110,17 @@ def _check_file(path: Path, image_column: str, label_column: str | None) -> int:
     import pyarrow
     import pyarrow.parquet
 
+    if path.exists() and not path.is_file():
+        raise SfddmError(f"{path}: is not a file; data.files must name parquet files")
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             schema, rows = file.schema_arrow, file.metadata.num_rows
+            _check_sizes(path, file.metadata)
     except FileNotFoundError:
         raise SfddmError(f"{path}: no such file; data.files must name parquet files") from None
-    except (pyarrow.ArrowException, OSError) as error:
+    except SfddmError:
+        raise
+    except Exception as error:  # a damaged file ends in whatever pyarrow stumbles over
         raise SfddmError(f"{path}: not a whole parquet file ({_first_line(error)})") from None
     kind = _column_type(path, schema, image_column, "data.image_column")
     if not _holds_images(kind):
@@ -122,6 +130,14 @@ def _check_file(path: Path, image_column: str, label_column: str | None) -> int:
         if not pyarrow.types.is_integer(kind):
             raise SfddmError(f"{path}: column {label_column!r} is {kind}; labels must be integers")
     return int(rows)
+
+
+def _check_sizes(path: Path, metadata: Any) -> None:
+    """Raise a SfddmError where the columns of a group of rows promise more bytes than the machine has memory."""
+    for number in range(metadata.num_row_groups):
+        promised = metadata.row_group(number).total_byte_size
+        if not 0 <= promised <= memory():
+            raise SfddmError(f"{path}: row group {number} promises {promised:,} bytes; this machine has {memory():,}")
 
 
 def _column_type(path: Path, schema: Any, name: str, key: str) -> Any:

@@ -21,6 +21,7 @@ from sfddm.evaluation.reference import load_reference
 from sfddm.evaluation.sections import Samples
 from sfddm.extractors.base import Features, extract_features
 from sfddm.results.files import write_result
+from sfddm.runtime.arrays import open_array
 from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import atomic_file
 from sfddm.runtime.registry import find
@@ -153,11 +154,6 @@ def open_labels(path: Path, count: int, classes: int) -> NDArray[np.int64]:
 
 def _open_array(path: Path) -> NDArray[Any]:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        return open_array(path)
     except FileNotFoundError:
         raise SfddmError(f"{path}: no such file; `sfddm sample` writes it") from None
-    except (ValueError, EOFError, OSError) as error:
-        raise SfddmError(f"{path}: not a whole .npy file ({error})") from None
-    if not isinstance(array, np.ndarray):
-        raise SfddmError(f"{path}: holds an archive, not one array")
-    return array

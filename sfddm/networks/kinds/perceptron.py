@@ -20,8 +20,8 @@ class PerceptronOptions(NetworkOptions):
     takes_second_time = True
 
     kind: Literal["mlp"]
-    width: Annotated[int, Field(ge=4)] = 128
-    depth: Annotated[int, Field(ge=1)] = 3
+    width: Annotated[int, Field(ge=4, le=16_384)] = 128
+    depth: Annotated[int, Field(ge=1, le=1024)] = 3
 
     def config(self, image_size: int, channels: int) -> dict[str, Any]:
         """Return the configuration."""

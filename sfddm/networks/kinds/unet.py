@@ -13,6 +13,9 @@ from sfddm.runtime.errors import SfddmError
 if TYPE_CHECKING:
     from sfddm.networks.unet import UNet
 
+#: Of a level; a convolution between two of this width has 600 million weights.
+WIDEST = 8192
+
 
 class UNetOptions(NetworkOptions):
     """diffusers' UNet2DModel, which is meant where ``kind`` is absent. Attention stands at the listed resolutions."""
@@ -21,9 +24,9 @@ class UNetOptions(NetworkOptions):
     takes_second_time = True
 
     kind: Literal["unet"] = "unet"
-    channels: Annotated[int, Field(ge=4)] = 64
-    channel_multipliers: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 4, 8)
-    blocks_per_level: Annotated[int, Field(ge=1)] = 2
+    channels: Annotated[int, Field(ge=4, le=4096)] = 64
+    channel_multipliers: tuple[Annotated[int, Field(ge=1, le=64)], ...] = (1, 2, 4, 8)
+    blocks_per_level: Annotated[int, Field(ge=1, le=64)] = 2
     attention_resolutions: tuple[int, ...] = ()
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
@@ -45,6 +48,10 @@ class UNetOptions(NetworkOptions):
             raise SfddmError(f"network.attention_resolutions: {sorted(unknown)} not among the levels {resolutions}")
         attention = [resolution in self.attention_resolutions for resolution in resolutions]
         widths = tuple(self.channels * multiplier for multiplier in self.channel_multipliers)
+        if max(widths) > WIDEST:
+            raise SfddmError(
+                f"network.channels: times channel_multipliers it must be at most {WIDEST}; got {max(widths)}"
+            )
         return {
             "sample_size": image_size,
             "in_channels": channels,

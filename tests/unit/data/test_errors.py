@@ -229,7 +229,7 @@ def test_damaged_lmdb_folders(tmp_path: Path) -> None:
     cut(folder / "data.mdb", 20_000)
     refused(data, tmp_path, "data.mdb: truncated; it needs")
     cut(folder / "data.mdb", 100)
-    refused(data, tmp_path, "lmdb: not an lmdb environment")
+    refused(data, tmp_path, "data.mdb: not an lmdb environment")
     shutil.rmtree(folder)
     write_lmdb(folder, {b"A": b"not an image"})
     refused(data, tmp_path, "lmdb key A: not a whole image file")

@@ -136,7 +136,7 @@ def test_missing_or_broken_files_are_named(tmp_path, digits, reference):
     with pytest.raises(SfddmError, match=r"features\.npz: no such file"):
         score(section, whole, tmp_path, tmp_path / "score.json")
     (tmp_path / "features.npz").write_bytes((reference / "features.npz").read_bytes()[:1000])
-    with pytest.raises(SfddmError, match=r"features\.npz: not a reference"):
+    with pytest.raises(SfddmError, match=r"features\.npz: not an archive of arrays"):
         score(section, whole, tmp_path, tmp_path / "score.json")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from sfddm.records.origin import content_digest, describe_origin, origin_file, write_origin
 from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.outputs import LEDGER
 from sfddm.spec.dependencies import of_student
 from sfddm.spec.load import load_spec
 
@@ -72,6 +73,7 @@ def test_an_origin_that_is_none_is_refused_in_one_sentence(
 ) -> None:
     file = origin_file(output)
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    (file.parent / LEDGER).unlink(missing_ok=True)  # which would tell of the change first
     with pytest.raises(SfddmError, match=sentence) as caught:
         list(describe_origin(output, why=True))
     assert "\n" not in str(caught.value)

@@ -21,6 +21,7 @@ from sfddm.networks.model_folder import save_model
 from sfddm.results.files import read_result, write_result
 from sfddm.results.index_set import FoundIndexSet
 from sfddm.runtime.errors import SfddmError
+from sfddm.runtime.outputs import LEDGER
 from sfddm.samplers.base import find_sampler
 from sfddm.samplers.ipndm import ADAMS_BASHFORTH
 from sfddm.sampling.images import sample_row
@@ -138,6 +139,7 @@ def test_a_broken_file_is_refused_with_the_key(tmp_path: Path, change: dict[str,
     assert read_result(file, FoundIndexSet, "index-set").index_set == (9, 63)
     content = json.loads(file.read_text()) | change
     file.write_text(json.dumps({name: value for name, value in content.items() if value is not ...}))
+    (tmp_path / LEDGER).unlink()  # which would tell of the change first
     with pytest.raises(SfddmError, match=rf"^{file}: {key}"):
         read_result(file, FoundIndexSet, "index-set")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -25,7 +26,7 @@ from sfddm.diffusion.draws import Draws
 from sfddm.objectives.objective import LossFunction
 from sfddm.objectives.terms import Batch, Loss, Networks
 from sfddm.runtime.errors import SfddmError
-from sfddm.training.loop import TrainingResult
+from sfddm.training.loop import TrainingResult, remove_state
 
 # --- resume -----------------------------------------------------------------------------------------------------------
 
@@ -244,6 +245,33 @@ def test_a_snapshot_that_is_gone_is_missed(tmp_path: Path) -> None:
         run(tmp_path / "c", options)
 
 
+def test_a_changed_snapshot_is_not_taken(tmp_path: Path) -> None:
+    options = OPTIONS.model_copy(update={"snapshots": 2})
+    run(tmp_path / "c", options, stop_after=7)
+    (file,) = tmp_path.glob("c-1-of-2*")
+    file.write_bytes(file.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(SfddmError, match=rf"^{file}: was changed .*; delete it and {tmp_path / 'c'} to start over$"):
+        run(tmp_path / "c", options)
+
+
 def test_snapshots_of_a_training_of_fewer_steps_are_those_there_are(tmp_path: Path) -> None:
     options = OPTIONS.model_copy(update={"images": 8, "snapshots": 4})  # two steps
     assert list(run(tmp_path / "c", options)[1].snapshots) == ["2-of-4", "raw"]
+
+
+def test_no_changed_bit_of_a_checkpoint_is_used(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "checkpoint.safetensors"
+    run(path, stop_after=5)
+    whole = path.read_bytes()
+    for bit in np.random.default_rng(0).choice(8 * len(whole), 100, replace=False):
+        changed = bytearray(whole)
+        changed[bit // 8] ^= 1 << (bit % 8)
+        path.write_bytes(changed)
+        with pytest.raises(SfddmError, match=r"checkpoint\.safetensors: was changed since .*; delete it to start over"):
+            run(path)
+    path.write_bytes(whole)
+    straight, _ = run(tmp_path / "straight")
+    resumed, result = run(path)
+    assert_same_weights(weights_of(resumed), weights_of(straight))
+    remove_state(path, result)
+    assert not list(path.parent.iterdir())

@@ -5,7 +5,6 @@ Image k is a function of its number, so that parts made by two processes are tho
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,8 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sfddm.runtime.errors import SfddmError
 from sfddm.runtime.files import CONTENT_SHA256, digest_of, read_json, whole_file
+from sfddm.runtime.outputs import LEDGER
 from sfddm.runtime.progress import Progress
+from sfddm.runtime.unchanged import check_unchanged
 
 #: Seconds of sampling that are lost at most.
 KEPT_EVERY = 60.0
@@ -54,6 +56,9 @@ def make_in_parts(
         title: names the sampling in the log.
         evaluations: how many network evaluations ``make`` has taken in this process so far.
         clock: seconds.
+
+    Raises:
+        SfddmError: what was kept was changed since.
     """
     done = _read(state)
     first = sum(len(part.images) for part in done)
@@ -94,8 +99,8 @@ def parts_folder(state: Path | None, key: dict[str, Any], models: Sequence[Path]
 
 def remove_parts(state: Path) -> None:
     """Remove what a finished sampling kept."""
-    for file in state.glob("images-*.safetensors"):
-        file.unlink()
+    for file in (*state.glob("images-*.safetensors"), state / LEDGER):
+        file.unlink(missing_ok=True)
     with suppress(OSError):  # there is none, or something else is in it
         state.rmdir()
 
@@ -104,27 +109,28 @@ def _write(state: Path, end: int, part: Made) -> None:
     from safetensors.numpy import save_file
 
     state.mkdir(parents=True, exist_ok=True)
-    facts = {"seconds": repr(part.seconds), "evaluations": str(part.evaluations), "sha256": _sha256(part.images)}
+    facts = {"seconds": repr(part.seconds), "evaluations": str(part.evaluations)}
     with whole_file(state / f"images-{end - len(part.images):08}.safetensors") as temporary:
         save_file({"images": part.images}, temporary, facts)
 
 
 def _read(state: Path) -> list[Made]:
-    """Return the parts from image 0 on, up to the first that is missing or damaged: from there on all is made again."""
+    """Return the parts from image 0 on, up to the first that is missing: from there on all is made again.
+
+    Raises:
+        SfddmError: a part was changed, or is none.
+    """
     from safetensors import SafetensorError, safe_open
 
     found: list[Made] = []
     while (file := state / f"images-{sum(len(part.images) for part in found):08}.safetensors").is_file():
+        check_unchanged(file, again=f"delete {state} to start over")
         try:
             with safe_open(file, "numpy") as content:
                 images, facts = content.get_tensor("images"), content.metadata()
-            if facts["sha256"] != _sha256(images) or not len(images):
-                break
             found.append(Made(images, float(facts["seconds"]), int(facts["evaluations"])))
         except (SafetensorError, KeyError, ValueError, TypeError):
-            break
+            raise SfddmError(f"{file}: is no part of a sampling; delete {state} to start over") from None
+        if not len(images):
+            raise SfddmError(f"{file}: holds no image; delete {state} to start over")
     return found
-
-
-def _sha256(images: NDArray[Any]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()

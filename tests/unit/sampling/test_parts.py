@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from support.exact_networks import tiny_denoiser
 
 from sfddm.networks.model_folder import save_model
+from sfddm.runtime.errors import SfddmError
 from sfddm.samplers.ddim import DDIM
 from sfddm.sampling import images as sampling
 from sfddm.sampling.parts import Made, make_in_parts, parts_folder, remove_parts
@@ -75,7 +76,7 @@ def test_a_short_sampling_keeps_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", [10, 150, -3])
-def test_a_damaged_part_is_made_again(tmp_path: Path, place: int) -> None:
+def test_a_part_that_was_changed_is_refused(tmp_path: Path, place: int) -> None:
     with pytest.raises(Stopped):
         Work(4).run(tmp_path, 100.0)
     files = sorted(tmp_path.glob("images-*"))
@@ -83,11 +84,12 @@ def test_a_damaged_part_is_made_again(tmp_path: Path, place: int) -> None:
     content = bytearray(files[1].read_bytes())
     content[place] ^= 16
     files[1].write_bytes(content)
-    work = Work()
-    made = work.run(tmp_path, 1.0)
-    assert work.asked[0] == SIZE
-    np.testing.assert_array_equal(made.images, np.arange(COUNT))
-    assert made.evaluations == 2 * COUNT
+    with pytest.raises(SfddmError, match=rf"{files[1].name}: was changed since .*; delete {tmp_path} to start over"):
+        Work().run(tmp_path, 1.0)
+    (tmp_path / ".sfddm-outputs").unlink()
+    files[1].write_bytes(b"{}")
+    with pytest.raises(SfddmError, match="is no part of a sampling"):
+        Work().run(tmp_path, 1.0)
 
 
 def row(tmp_path: Path) -> Callable[..., bytes]:

@@ -36,13 +36,15 @@ def train_teacher(stage: TeacherTraining, data: Path, out: Path, *, state: Path 
         device: where to compute.
 
     Raises:
-        SfddmError: the store or the pretrained pipeline cannot be read, or a launcher's variables are stray.
+        SfddmError: the store or the pretrained pipeline cannot be read, the pipeline is for images of another shape, or
+            a launcher's variables are stray.
     """
     writes = is_first_process()
     store = open_store(data / "train")
     key = stage.key | {"data": store.digest}
     if stage.teacher.pretrained:
         denoiser = load_pretrained(_pipeline_folder(stage.teacher.pretrained), stage.schedule.timesteps)
+        _check_shape(denoiser, stage.shape)
         result = TrainingResult(0, 0, 0.0)
     else:
         assert stage.teacher.training is not None
@@ -76,6 +78,15 @@ def make_objective(denoiser: Denoiser) -> Objective:
         return denoising_loss(networks.student, batch)
 
     return Objective(denoiser, None, loss)
+
+
+def _check_shape(denoiser: Denoiser, shape: tuple[int, int, int]) -> None:
+    config = denoiser.network.config
+    own = (config["in_channels"], config["sample_size"], config["sample_size"])
+    if own != shape:
+        raise SfddmError(
+            f"teacher.pretrained: is for images (C, H, W) {own}; data.channels and data.image_size say {shape}"
+        )
 
 
 def _pipeline_folder(pretrained: Pretrained) -> Path:

@@ -1,6 +1,7 @@
 """A DDPM pipeline that stock diffusers wrote is a teacher, offline: the same images, and students of it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,4 +132,10 @@ def test_its_students_are_trained_and_sampled(trained: tuple[Spec, Path], row: s
 def test_another_number_of_steps_is_one_sentence(pipeline: Path, trained: tuple[Spec, Path], tmp_path: Path) -> None:
     stage = teacher_training(spec_of(pipeline, 500), 0)
     with pytest.raises(SfddmError, match=r"has 1000 steps, schedule\.timesteps says 500"):
+        train_teacher(stage, trained[1] / "data", tmp_path / "teacher", state=tmp_path, device=CPU)
+
+
+def test_images_of_another_shape_are_one_sentence(pipeline: Path, trained: tuple[Spec, Path], tmp_path: Path) -> None:
+    stage = replace(teacher_training(spec_of(pipeline), 0), shape=(3, 8, 8))
+    with pytest.raises(SfddmError, match=r"for images \(C, H, W\) \(1, 8, 8\); data\.channels .* say \(3, 8, 8\)"):
         train_teacher(stage, trained[1] / "data", tmp_path / "teacher", state=tmp_path, device=CPU)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 from safetensors.torch import load_file, save_file
 from support.exact_networks import tiny_denoiser
 from support.tiny_data import pictures, png, refused, section, write_idx, write_lmdb, write_parquet
@@ -87,10 +87,16 @@ def test_an_image_of_too_many_pixels(tmp_path: Path) -> None:
         refused(data, tmp_path, f"{file}: has 13000x13000 pixels; an image of a data set may have 50,000,000")
 
 
-def test_a_format_that_calls_a_program_is_not_opened(tmp_path: Path) -> None:
+def test_a_format_that_calls_a_program_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, file = image_folder(tmp_path)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path / 'called'}\n")
+    (tmp_path / "bin" / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # which remembers an earlier search
     file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
     refused(data, tmp_path, f"{file}: not a whole image file")
+    assert not (tmp_path / "called").exists()
 
 
 @pytest.mark.parametrize("sizes", [(1, 2**31, 2**31), (1, 0, 8), (2**32 - 1, 8, 8)])

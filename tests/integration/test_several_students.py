@@ -149,9 +149,10 @@ def test_together_they_make_every_class_and_are_scored_class_by_class(
     assert [row["class"] for row in by_class] == list(range(8))
     assert all(row["images"] == 40 and row["low"] <= row["kid"] <= row["high"] for row in by_class)
     order = np.random.default_rng(0).permutation(320)
-    np.save(tmp_path / "samples.npy", images[order])
-    np.save(tmp_path / "labels.npy", labels[order])
-    score(stages.scoring(spec), tmp_path / "samples.npy", tmp_path / "reference", tmp_path / "again.json")
+    (tmp_path / "other").mkdir()
+    np.save(tmp_path / "other" / "samples.npy", images[order])
+    np.save(tmp_path / "other" / "labels.npy", labels[order])
+    score(stages.scoring(spec), tmp_path / "other" / "samples.npy", tmp_path / "reference", tmp_path / "again.json")
     again = json.loads((tmp_path / "again.json").read_text())["by_class"]
     assert [row["hits"] for row in again] == pytest.approx([row["hits"] for row in by_class]), "labels are read"
     assert [row["kid"] for row in again] == pytest.approx([row["kid"] for row in by_class])

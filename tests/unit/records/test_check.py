@@ -32,6 +32,12 @@ def test_a_run_that_is_whole_and_one_that_is_not(tmp_path: Path) -> None:
     ]
 
 
+def test_a_file_that_is_gone_is_enough(tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", 1)
+    (tmp_path / "x.json").unlink()
+    assert invoke("check", str(tmp_path)).exit_code == 1
+
+
 def test_every_place_is_looked_at_and_must_be_there(tmp_path: Path) -> None:
     write_json(tmp_path / "a" / "x.json", 1)
     write_json(tmp_path / "b" / "x.json", 1)
